@@ -1,0 +1,1 @@
+"""Everything that moves, computes or schedules data: source, mirror, warehouse, desk, tiers, Dagster, command line."""

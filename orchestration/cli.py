@@ -1,0 +1,31 @@
+"""The `jangar-quant` command: one entry point, a subcommand per process or task.
+
+Each package registers its own command here; heavy imports stay inside the commands, so that `--help` is quick.
+"""
+
+import sys
+
+import typer
+from rich.console import Console
+
+from orchestration.errors import UserError
+from orchestration.logs import redact
+
+app = typer.Typer(
+    name="jangar-quant",
+    help="A near-real-time performance warehouse for automated trading.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line; a `UserError` becomes two readable lines and exit code 1."""
+    try:
+        app()
+    except UserError as error:
+        console = Console(stderr=True, highlight=False)
+        console.print(f"[bold red]error:[/] {redact(error.message)}", soft_wrap=True)
+        if error.remedy:
+            console.print(f"[bold]remedy:[/] {redact(error.remedy)}", soft_wrap=True)
+        sys.exit(1)

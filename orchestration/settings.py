@@ -1,0 +1,207 @@
+"""Every setting of every process, in one typed place.
+
+Values come from the environment, then from `.env` in the working directory, then from the defaults below.
+`docs/settings.md` is generated from this class (`jangar-quant settings --markdown`); a test keeps it true.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import quote
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from orchestration.errors import UserError
+
+# The checkout: dbt_project.yml, models, seeds and macros live here.
+PROJECT_DIR = Path(__file__).resolve().parent.parent
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+AbsolutePath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+
+
+class Settings(BaseSettings):
+    """Settings of jangar-quant. A secret is a `SecretStr`: it prints as `**********`."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    state_dir: AbsolutePath = Field(
+        default=Path(".jangar-quant"),
+        alias="JANGAR_QUANT_STATE_DIR",
+        description="Directory of everything that outlives a process: embedded databases, logs, Dagster's storage.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", alias="JANGAR_QUANT_LOG_LEVEL", description="Lowest level that is logged."
+    )
+
+    # --- source: the Postgres that Torghut writes
+    torghut_db_dsn: SecretStr | None = Field(
+        default=None,
+        alias="TORGHUT_DB_DSN",
+        description="Connection string of Torghut's Postgres. Unset: an embedded Postgres with a simulated desk.",
+    )
+    torghut_db_sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = Field(
+        default=None,
+        alias="TORGHUT_DB_SSLMODE",
+        description="TLS mode of the source connection. Unset: `verify-full`, and `prefer` on loopback or a socket.",
+    )
+    torghut_db_ca_cert: str | None = Field(
+        default=None,
+        alias="TORGHUT_DB_CA_CERT",
+        description="Certificate authority of the source: a path, or the PEM text itself.",
+    )
+    source_port: Port = Field(
+        default=54329, alias="JANGAR_QUANT_SOURCE_PORT", description="TCP port of the embedded Postgres on 127.0.0.1."
+    )
+
+    # --- warehouse: ClickHouse
+    clickhouse_url: SecretStr | None = Field(
+        default=None,
+        alias="CLICKHOUSE_URL",
+        description="HTTP(S) URL of a ClickHouse server. Unset: the embedded ClickHouse.",
+    )
+    clickhouse_user: str = Field(
+        default="default", alias="CLICKHOUSE_USER", description="User of the warehouse; wins over none in the URL."
+    )
+    clickhouse_password: SecretStr = Field(
+        default=SecretStr(""), alias="CLICKHOUSE_PASSWORD", description="Password of that user."
+    )
+    clickhouse_cluster: str | None = Field(
+        default=None, alias="CLICKHOUSE_CLUSTER", description="Cluster name: tables become Replicated, DDL runs on it."
+    )
+    warehouse_host: str = Field(
+        default="127.0.0.1", alias="JANGAR_QUANT_WAREHOUSE_HOST", description="Address of the embedded ClickHouse."
+    )
+    warehouse_port: Port = Field(
+        default=8123,
+        alias="JANGAR_QUANT_WAREHOUSE_PORT",
+        description="Port of the embedded ClickHouse's HTTP interface.",
+    )
+    warehouse_readonly_user: str = Field(
+        default="reader",
+        alias="JANGAR_QUANT_WAREHOUSE_READONLY_USER",
+        description="Name of the embedded ClickHouse's read-only user (exists when its password is set).",
+    )
+    warehouse_readonly_password: SecretStr = Field(
+        default=SecretStr(""),
+        alias="JANGAR_QUANT_WAREHOUSE_READONLY_PASSWORD",
+        description="Password of the read-only user. Empty: no such user.",
+    )
+    ta_clickhouse_url: SecretStr | None = Field(
+        default=None,
+        alias="TORGHUT_TA_CLICKHOUSE_URL",
+        description="HTTP(S) URL of the ClickHouse that holds `torghut.ta_*`. Unset: the warehouse itself.",
+    )
+
+    # --- mirror
+    mirror_slot: str = Field(
+        default="jangar_quant",
+        alias="JANGAR_QUANT_MIRROR_SLOT",
+        pattern=r"^[a-z0-9_]{1,63}$",
+        description="Name of the logical replication slot.",
+    )
+    mirror_publication: str = Field(
+        default="jangar_quant",
+        alias="JANGAR_QUANT_MIRROR_PUBLICATION",
+        pattern=r"^[a-z0-9_]{1,63}$",
+        description="Name of the publication.",
+    )
+    mirror_flush_ms: int = Field(
+        default=100,
+        ge=1,
+        le=60_000,
+        alias="JANGAR_QUANT_MIRROR_FLUSH_MS",
+        description="Longest time that a received change waits for its batch, in milliseconds.",
+    )
+    mirror_heartbeat_seconds: float = Field(
+        default=1.0,
+        ge=0.1,
+        le=60,
+        alias="JANGAR_QUANT_MIRROR_HEARTBEAT_SECONDS",
+        description="Interval of the heartbeat that proves completeness while the source is idle, in seconds.",
+    )
+
+    # --- quant control plane
+    control_plane_enabled: bool = Field(
+        default=False,
+        alias="JANGAR_TORGHUT_QUANT_CONTROL_PLANE_ENABLED",
+        description="Compute and serve metrics. `make up` turns it on unless it is set.",
+    )
+    compute_interval_ms: int = Field(
+        default=1000,
+        ge=1000,
+        le=60_000,
+        multiple_of=1000,
+        alias="JANGAR_TORGHUT_QUANT_COMPUTE_INTERVAL_MS",
+        description="Cadence of the light tier, in milliseconds (whole seconds).",
+    )
+    max_staleness_seconds: int = Field(
+        default=15,
+        ge=1,
+        alias="JANGAR_TORGHUT_QUANT_MAX_STALENESS_SECONDS",
+        description="Age of a frame or of a watermark, in seconds, beyond which quality is `stale`.",
+    )
+
+    # --- API and Dagster
+    api_host: str = Field(default="127.0.0.1", alias="JANGAR_QUANT_API_HOST", description="Address of the API.")
+    api_port: Port = Field(default=8080, alias="JANGAR_QUANT_API_PORT", description="Port of the API.")
+    dagster_port: Port = Field(
+        default=3000, alias="JANGAR_QUANT_DAGSTER_PORT", description="Port of Dagster's web server."
+    )
+
+    # --- simulated desk
+    desk_seed: int = Field(default=7, alias="JANGAR_QUANT_DESK_SEED", description="Seed of the simulated desk.")
+    desk_rate: float = Field(
+        default=1.0,
+        gt=0,
+        le=10_000,
+        alias="JANGAR_QUANT_DESK_RATE",
+        description="Decisions per second of the simulated desk while it is live.",
+    )
+    desk_history_days: int = Field(
+        default=30,
+        ge=0,
+        le=365,
+        alias="JANGAR_QUANT_DESK_HISTORY_DAYS",
+        description="Calendar days of history that the desk writes on its first start.",
+    )
+
+    @property
+    def embedded_source(self) -> bool:
+        """Whether the source is the embedded Postgres."""
+        return self.torghut_db_dsn is None
+
+    @property
+    def embedded_warehouse(self) -> bool:
+        """Whether the warehouse is the embedded ClickHouse."""
+        return self.clickhouse_url is None
+
+    def warehouse_url(self) -> str:
+        """URL of the warehouse's HTTP interface without credentials of its own, for display and for clients."""
+        if self.clickhouse_url is not None:
+            return self.clickhouse_url.get_secret_value()
+        return f"http://{self.warehouse_host}:{self.warehouse_port}"
+
+    def source_dsn(self) -> str:
+        """Connection string of the source as given, or of the embedded Postgres. May hold a password."""
+        if self.torghut_db_dsn is not None:
+            return self.torghut_db_dsn.get_secret_value()
+        return f"postgresql://{quote('torghut_app')}@127.0.0.1:{self.source_port}/torghut"
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """Read the settings once per process.
+
+    Raises:
+        UserError: a variable has a value out of its bounds; the message names the variable, never a secret's value.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        raise UserError(f"{name}: {first['msg']}.", "See docs/settings.md for its meaning and bounds.") from None
