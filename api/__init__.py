@@ -1,1 +1,1 @@
-"""The HTTP service over the warehouse: snapshot, health, OpenAPI."""
+"""The HTTP service over the warehouse: stateless, read-only, one ClickHouse query per request, SQL in `queries/`."""

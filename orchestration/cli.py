@@ -8,8 +8,11 @@ import sys
 import typer
 from rich.console import Console
 
+from api.command import api
 from orchestration.errors import UserError
 from orchestration.logs import redact
+from orchestration.settings_page import settings
+from orchestration.supervise.command import up
 
 app = typer.Typer(
     name="jangar-quant",
@@ -17,6 +20,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command()(up)
+app.command()(api)
+app.command()(settings)
 
 
 def main() -> None:

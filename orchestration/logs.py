@@ -18,7 +18,7 @@ def redact(text: str) -> str:
 
 
 class _RedactingFormatter(logging.Formatter):
-    converter = staticmethod(time.gmtime)  # type: ignore[assignment]
+    converter = staticmethod(time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
         return redact(super().format(record))

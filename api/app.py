@@ -1,0 +1,37 @@
+"""The FastAPI application: routes, error shape, start and stop."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import Depends, FastAPI
+
+from api.deps import require_enabled
+from api.errors import install_error_handlers
+from api.routes import health, service, snapshot
+from api.warehouse import Warehouse
+from orchestration.settings import Settings
+
+PREFIX = "/api/torghut/trading/control-plane/quant"
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the application. Nothing is connected before the first request needs it."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await app.state.warehouse.close()
+
+    app = FastAPI(
+        title="jangar-quant",
+        version="0.1.0",
+        summary="Strategy performance in near real time: metric frames with their quality and freshness.",
+        lifespan=lifespan,
+    )
+    app.state.settings = settings
+    app.state.warehouse = Warehouse(settings)
+    install_error_handlers(app)
+    app.include_router(service.router)
+    app.include_router(snapshot.router, prefix=PREFIX, dependencies=[Depends(require_enabled)])
+    app.include_router(health.router, prefix=PREFIX)
+    return app

@@ -1,0 +1,25 @@
+"""The command `jangar-quant api`."""
+
+from orchestration.logs import configure_logging
+from orchestration.settings import get_settings
+
+# Long enough for a query under way, short enough for a rolling restart.
+STOP_SECONDS = 5
+
+
+def api() -> None:
+    """Serve snapshot, health and OpenAPI over HTTP."""
+    import uvicorn
+
+    from api.app import create_app
+
+    settings = get_settings()
+    configure_logging("api", settings.log_level)
+    uvicorn.run(
+        create_app(settings),
+        host=settings.api_host,
+        port=settings.api_port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )

@@ -1,0 +1,31 @@
+"""What route functions ask for: settings, the warehouse, and the guard of the control plane's switch."""
+
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from api.errors import ApiError
+from api.warehouse import Warehouse
+from orchestration.settings import Settings
+
+
+def _settings(request: Request) -> Settings:
+    return cast(Settings, request.app.state.settings)
+
+
+def _warehouse(request: Request) -> Warehouse:
+    return cast(Warehouse, request.app.state.warehouse)
+
+
+SettingsDep = Annotated[Settings, Depends(_settings)]
+WarehouseDep = Annotated[Warehouse, Depends(_warehouse)]
+
+
+def require_enabled(settings: SettingsDep) -> None:
+    """Refuse while JANGAR_TORGHUT_QUANT_CONTROL_PLANE_ENABLED is off."""
+    if not settings.control_plane_enabled:
+        raise ApiError(
+            503,
+            "The quant control plane is switched off.",
+            "Set JANGAR_TORGHUT_QUANT_CONTROL_PLANE_ENABLED=true and start again.",
+        )

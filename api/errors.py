@@ -1,0 +1,59 @@
+"""The one shape of every error: `{"ok": false, "message": ..., "remedy": ...}`."""
+
+import logging
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from orchestration.logs import redact
+
+logger = logging.getLogger(__name__)
+
+
+class WarehouseUnavailable(Exception):
+    """The warehouse cannot be reached, or refused a query of ours."""
+
+
+class ApiError(Exception):
+    """An answer other than success: its HTTP status and what to tell the caller."""
+
+    def __init__(self, status: int, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.remedy = remedy
+
+
+def _answer(status: int, message: str, remedy: str = "", headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"ok": False, "message": message, "remedy": remedy}, status_code=status, headers=headers)
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Make every failure of `app` answer in the one shape."""
+
+    @app.exception_handler(ApiError)
+    async def api_error(request: Request, error: ApiError) -> JSONResponse:
+        return _answer(error.status, error.message, error.remedy)
+
+    @app.exception_handler(WarehouseUnavailable)
+    async def unavailable(request: Request, error: WarehouseUnavailable) -> JSONResponse:
+        # The caller learns that it failed; only the log learns how, since the text may name hosts and tables.
+        logger.error("query for %s failed: %s", request.url.path, redact(str(error))[:2000])
+        return _answer(
+            503,
+            "The warehouse did not answer this query.",
+            "Try again; if it persists, see /api/torghut/trading/control-plane/quant/health and the API's log.",
+            {"Retry-After": "2"},
+        )
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"][1:]) or "request"
+        return _answer(400, f"{name}: {first['msg']}.", "See /openapi.json for the parameters.")
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> JSONResponse:
+        return _answer(error.status_code, str(error.detail), headers=dict(error.headers or {}))

@@ -1,0 +1,65 @@
+"""The API's only way to data: named queries on the `api_*` views of the warehouse."""
+
+import asyncio
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from clickhouse_connect.driver.asyncclient import AsyncClient
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from api.errors import WarehouseUnavailable
+from orchestration.errors import UserError
+from orchestration.settings import Settings
+from orchestration.warehouse.client import connect_async
+
+QUERIES = Path(__file__).parent / "queries"
+# A dashboard that waited longer than this has asked again.
+QUERY_SECONDS = 10
+
+
+@cache
+def query_text(name: str) -> str:
+    """The SQL of `queries/<name>.sql`."""
+    return (QUERIES / f"{name}.sql").read_text()
+
+
+class Warehouse:
+    """A connection to the warehouse that is made on first use and again after a failure."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: AsyncClient | None = None
+        self._connecting = asyncio.Lock()
+
+    async def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Run a named query.
+
+        Returns:
+            One dictionary per row, by column name.
+
+        Raises:
+            WarehouseUnavailable: the warehouse cannot be reached, or the query failed there.
+        """
+        try:
+            client = await self._connected()
+            result = await client.query(
+                query_text(query),
+                parameters=dict(parameters or {}),
+                settings={"max_execution_time": QUERY_SECONDS},
+            )
+        except (TimeoutError, UserError, ClickHouseError, OSError) as error:
+            raise WarehouseUnavailable(str(error)) from error
+        return list(result.named_results())
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._client is not None:
+            await self._client.close()
+
+    async def _connected(self) -> AsyncClient:
+        async with self._connecting:
+            if self._client is None:
+                self._client = await connect_async(self._settings)
+            return self._client
