@@ -1,0 +1,1 @@
+"""The warehouse: clients of ClickHouse, and the embedded ClickHouse that serves its HTTP interface."""
