@@ -186,10 +186,19 @@ class Settings(BaseSettings):
         return f"http://{self.warehouse_host}:{self.warehouse_port}"
 
     def source_dsn(self) -> str:
-        """Connection string of the source as given, or of the embedded Postgres. May hold a password."""
+        """Connection string of the source as given (may hold a password), or of the embedded Postgres.
+
+        The embedded server's password is in the file that `passfile` names (`orchestration/source/embedded.py`).
+        """
         if self.torghut_db_dsn is not None:
             return self.torghut_db_dsn.get_secret_value()
-        return f"postgresql://{quote('torghut_app')}@127.0.0.1:{self.source_port}/torghut"
+        passfile = quote(str(self.source_data_dir / "client.pgpass"), safe="")
+        return f"postgresql://torghut_app@127.0.0.1:{self.source_port}/torghut?passfile={passfile}"
+
+    @property
+    def source_data_dir(self) -> Path:
+        """Data directory of the embedded Postgres."""
+        return self.state_dir / "postgres"
 
 
 @lru_cache(maxsize=1)
