@@ -12,6 +12,7 @@ from api.command import api
 from orchestration.errors import UserError
 from orchestration.logs import redact
 from orchestration.settings_page import settings
+from orchestration.source.commands import postgres
 from orchestration.supervise.command import up
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.command()(up)
 app.command()(api)
 app.command()(settings)
+app.command()(postgres)
 
 
 def main() -> None:
