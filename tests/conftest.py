@@ -1,0 +1,108 @@
+"""Real services for every test: a Postgres and a ClickHouse of the session's own, on free ports, in temporary places."""
+
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import clickhouse_connect
+import psycopg
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from orchestration.settings import get_settings
+from orchestration.source.embedded import EmbeddedPostgres
+from tests.ports import free_port
+from tests.waiting import wait_for
+
+# A developer's own environment must not reach the tests.
+_OWN = ("JANGAR_", "TORGHUT_", "CLICKHOUSE_")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_configuration_from_outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    patch = pytest.MonkeyPatch()
+    for name in [n for n in os.environ if n.startswith(_OWN)]:
+        patch.delenv(name)
+    patch.setenv("JANGAR_QUANT_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+    get_settings.cache_clear()
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """An embedded Postgres that the whole session shares; see `source_dsn` for a database of one's own."""
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "data", free_port())
+    server.start(die_with_parent=True)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def source_dsn(postgres_server: EmbeddedPostgres) -> Iterator[str]:
+    """Connection string of an empty database that this test alone uses."""
+    name = f"t_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as connection:
+        connection.execute(f"create database {name}")
+    yield postgres_server.dsn(name)
+    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as connection:
+        for (slot,) in connection.execute(
+            "select slot_name from pg_replication_slots where database = %s and not active", (name,)
+        ).fetchall():
+            connection.execute("select pg_drop_replication_slot(%s)", (slot,))
+        connection.execute(f"drop database if exists {name} with (force)")
+
+
+@dataclass(frozen=True)
+class WarehouseServer:
+    """A running embedded ClickHouse."""
+
+    url: str
+    port: int
+    data_dir: Path
+
+
+@pytest.fixture(scope="session")
+def warehouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarehouseServer]:
+    """An embedded ClickHouse that the whole session shares, as `jangar-quant warehouse` starts it."""
+    state, port = tmp_path_factory.mktemp("warehouse"), free_port()
+    log = state / "warehouse.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "orchestration", "warehouse"],
+            env={**os.environ, "JANGAR_QUANT_STATE_DIR": str(state), "JANGAR_QUANT_WAREHOUSE_PORT": str(port)},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    url = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        if process.poll() is not None:
+            pytest.fail(f"the warehouse did not start: {log.read_text()}")
+        with urllib.request.urlopen(f"{url}/ping", timeout=2) as response:
+            return bool(response.read() == b"Ok.\n")
+
+    try:
+        wait_for(answers, 60, "the warehouse answers")
+        yield WarehouseServer(url, port, state / "warehouse")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def clickhouse(warehouse_server: WarehouseServer) -> Iterator[Client]:
+    """A client of the session's ClickHouse."""
+    client = clickhouse_connect.get_client(host="127.0.0.1", port=warehouse_server.port, autogenerate_session_id=False)
+    yield client
+    client.close()

@@ -1,0 +1,114 @@
+"""`jangar-quant up` as a person runs it: in its own directory, on free ports, ended by a signal."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import clickhouse_connect
+import psycopg
+
+from orchestration.source.embedded import dsn_for
+from tests.ports import free_ports
+from tests.waiting import wait_for
+
+QUANT = "/api/torghut/trading/control-plane/quant"
+
+
+@dataclass
+class RunningUp:
+    """A run of `jangar-quant up` on its own state directory."""
+
+    state_dir: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    arguments: tuple[str, ...] = ("--no-dagster",)
+    process: subprocess.Popen[bytes] | None = None
+
+    def __post_init__(self) -> None:
+        api, source, warehouse, dagster = free_ports(4)
+        self.ports = {
+            "JANGAR_QUANT_API_PORT": str(api),
+            "JANGAR_QUANT_SOURCE_PORT": str(source),
+            "JANGAR_QUANT_WAREHOUSE_PORT": str(warehouse),
+            "JANGAR_QUANT_DAGSTER_PORT": str(dagster),
+        }
+        self.output = self.state_dir.parent / f"{self.state_dir.name}.out"
+
+    def start(self) -> None:
+        """Start it; returns at once."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("JANGAR_", "TORGHUT_", "CLICKHOUSE_"))}
+        with self.output.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "orchestration", "up", *self.arguments],
+                env={
+                    **inherited,
+                    "JANGAR_QUANT_STATE_DIR": str(self.state_dir),
+                    "JANGAR_QUANT_DESK_HISTORY_DAYS": "3",
+                    **self.ports,
+                    **self.environment,
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def wait_until_up(self, timeout: float = 150) -> None:
+        """Wait for the line that tells the URLs."""
+
+        def told() -> bool:
+            assert self.process is not None
+            if self.process.poll() is not None:
+                raise AssertionError(self.text())
+            return "Ctrl-C stops everything" in self.text()
+
+        wait_for(told, timeout, f"`up` is up; it said:\n{self.text()}", interval=0.2)
+
+    def stop(self, signum: int = signal.SIGINT, timeout: float = 60) -> int:
+        """Send the signal and wait for the end; returns the exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(signum)
+        return self.process.wait(timeout)
+
+    def text(self) -> str:
+        """Everything it printed so far."""
+        return self.output.read_text(errors="replace") if self.output.exists() else ""
+
+    def children(self) -> dict[str, int]:
+        """Process ids of the children that it recorded, by name."""
+        rows = json.loads((self.state_dir / "children.json").read_text())
+        return {name: row["pid"] for name, row in rows.items()}
+
+    def get(self, path: str) -> tuple[int, Any]:
+        """GET from the API: status and decoded body."""
+        try:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.ports['JANGAR_QUANT_API_PORT']}{path}", timeout=10
+            ) as r:
+                return r.status, json.load(r)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    def snapshot(self, **parameters: str) -> dict[str, Any]:
+        """The metrics of a snapshot by name, with everything that a row carries."""
+        query = "&".join(f"{k}={v}" for k, v in parameters.items())
+        status, body = self.get(f"{QUANT}/snapshot?{query}")
+        assert status == 200, body
+        return {row["metric_name"]: row for row in body["frame"]["metrics"]}
+
+    def source(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """A connection to its Postgres."""
+        dsn = dsn_for(self.state_dir / "postgres", int(self.ports["JANGAR_QUANT_SOURCE_PORT"]))
+        return psycopg.connect(dsn, autocommit=True, connect_timeout=5)
+
+    def warehouse(self) -> clickhouse_connect.driver.Client:
+        """A client of its ClickHouse."""
+        return clickhouse_connect.get_client(
+            host="127.0.0.1", port=int(self.ports["JANGAR_QUANT_WAREHOUSE_PORT"]), autogenerate_session_id=False
+        )
