@@ -1,4 +1,4 @@
-"""Real services for every test: a Postgres and a ClickHouse of the session's own, on free ports, in temporary places."""
+"""Real services for every test: a Postgres and a ClickHouse of the session, on free ports, in temporary places."""
 
 import os
 import signal

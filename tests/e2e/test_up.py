@@ -88,13 +88,14 @@ def test_a_committed_fill_changes_the_snapshot(up: RunningUp) -> None:
             decision = uuid.uuid4()
             with source.transaction():
                 source.execute(
-                    "insert into trade_decisions (id, strategy_id, alpaca_account_label, symbol, timeframe, decision_json, status)"
+                    "insert into trade_decisions"
+                    " (id, strategy_id, alpaca_account_label, symbol, timeframe, decision_json, status)"
                     " values (%s, %s, %s, 'NVDA', '1Min', '{}', 'filled')",
                     (decision, strategy, account),
                 )
                 source.execute(
-                    "insert into executions (id, trade_decision_id, alpaca_account_label, alpaca_order_id, symbol, side,"
-                    " order_type, time_in_force, submitted_qty, filled_qty, avg_fill_price, status, last_update_at)"
+                    "insert into executions"
+                    " (id, trade_decision_id, alpaca_account_label, alpaca_order_id, symbol, side, order_type, time_in_force, submitted_qty, filled_qty, avg_fill_price, status, last_update_at)"
                     " values (%s, %s, %s, %s, 'NVDA', %s, 'market', 'day', %s, %s, %s, 'filled', now())",
                     (uuid.uuid4(), decision, account, str(uuid.uuid4()), side, quantity, quantity, price),
                 )

@@ -1,0 +1,70 @@
+"""The bodies of responses: objects only, so that keys can be added."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+Window = Literal["1m", "5m", "15m", "1h", "1d", "5d", "20d"]
+Quality = Literal["good", "stale", "closed", "insufficient_data", "error"]
+
+
+class Metric(BaseModel):
+    """One metric of a frame."""
+
+    metric_name: str
+    value: float | None = Field(description="Null unless `status` is `ok`; rounded once, by the metric's precision.")
+    unit: str
+    status: Literal["ok", "insufficient_data", "error"]
+    quality: Quality
+    reason: str = Field(description="Why there is no value, or why its quality is not good; else empty.")
+    as_of: datetime
+    freshness_seconds: float = Field(description="Age, at this response, of the moment up to which inputs are complete.")
+    watermark: datetime | None = Field(description="Everything committed at the source up to here is included.")
+    last_event_at: datetime | None = Field(description="Newest event that the value rests on.")
+    sample_count: int
+    window_start: datetime
+    window_end: datetime
+    formula_version: str
+    meta: dict[str, Any]
+
+
+class Frame(BaseModel):
+    """The metrics of one (strategy, account, window) at one moment."""
+
+    strategy_id: str = Field(description="Empty: the whole account.")
+    strategy_name: str
+    account: str = Field(description="Empty: all accounts.")
+    window: Window
+    as_of: datetime
+    frame_age_seconds: float = Field(description="Time from `as_of` to this response; 0 for a frame of the past.")
+    quality: Quality = Field(description="The worst quality of the metrics that have a value.")
+    metrics: list[Metric]
+
+
+class SnapshotResponse(BaseModel):
+    """Body of `GET snapshot`."""
+
+    ok: Literal[True] = True
+    frame: Frame
+
+
+class Stage(BaseModel):
+    """Health of one stage of the pipeline."""
+
+    stage: str
+    status: Literal["ok", "late", "error", "unknown"]
+    watermark: datetime | None
+    lag_seconds: float | None
+    last_success_at: datetime | None
+    detail: str
+
+
+class HealthResponse(BaseModel):
+    """Body of `GET health`."""
+
+    ok: Literal[True] = True
+    status: Literal["ok", "degraded", "down", "disabled"]
+    as_of: datetime
+    max_staleness_seconds: int
+    stages: list[Stage]
