@@ -141,7 +141,7 @@ def _version_problem(version: str | None) -> UserError | None:
         return None
     wanted = ".".join(map(str, MINIMUM_VERSION))
     return UserError(
-        f"The warehouse runs ClickHouse {version or "of an unknown version"}; {wanted} or newer is needed.",
+        f"The warehouse runs ClickHouse {version or 'of an unknown version'}; {wanted} or newer is needed.",
         f"Upgrade the server to {wanted} or newer, or unset CLICKHOUSE_URL to use the embedded one.",
     )
 
