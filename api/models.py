@@ -19,7 +19,9 @@ class Metric(BaseModel):
     quality: Quality
     reason: str = Field(description="Why there is no value, or why its quality is not good; else empty.")
     as_of: datetime
-    freshness_seconds: float = Field(description="Age, at this response, of the moment up to which inputs are complete.")
+    freshness_seconds: float = Field(
+        description="Age, at this response, of the moment up to which inputs are complete."
+    )
     watermark: datetime | None = Field(description="Everything committed at the source up to here is included.")
     last_event_at: datetime | None = Field(description="Newest event that the value rests on.")
     sample_count: int

@@ -103,6 +103,7 @@ class Child:
                 self._delay = FIRST_DELAY_SECONDS
             self._not_before = now + self._delay
             self._delay = min(self._delay * 2, LAST_DELAY_SECONDS)
+            self._kill_group()
             return self.process.returncode
         if now >= self._not_before:
             self._not_before = 0.0

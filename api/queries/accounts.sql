@@ -1,0 +1,1 @@
+select account from quant.api_accounts order by account

@@ -1,0 +1,1 @@
+select * from quant.api_pipeline_health

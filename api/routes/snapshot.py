@@ -1,0 +1,94 @@
+"""GET snapshot: the newest frame of one scope and window, or the frame at any past moment."""
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any, get_args
+
+from fastapi import APIRouter, Query
+
+from api.deps import WarehouseDep
+from api.errors import ApiError
+from api.models import Frame, Metric, Quality, SnapshotResponse, Window
+from api.warehouse import Warehouse
+
+router = APIRouter(tags=["quant"])
+
+# From best to worst; a frame is as good as the worst of its values.
+_WORSE = {quality: rank for rank, quality in enumerate(("good", "closed", "insufficient_data", "stale", "error"))}
+assert set(_WORSE) == set(get_args(Quality))
+
+
+@router.get("/snapshot")
+async def snapshot(
+    warehouse: WarehouseDep,
+    strategy_id: Annotated[
+        str, Query(max_length=255, description="Id or unique name of a strategy. Empty: the whole account.")
+    ] = "",
+    account: Annotated[str, Query(max_length=64, description="Account label. Empty: all accounts.")] = "",
+    window: Annotated[Window, Query(description="Window of the frame.")] = "1d",
+    as_of: Annotated[
+        datetime | None,
+        Query(description="A past moment (ISO 8601; without a zone it is UTC). Default: the newest frame."),
+    ] = None,
+) -> SnapshotResponse:
+    """The metric frame of one scope and window, with quality and freshness of every metric."""
+    now = datetime.now(UTC)
+    if as_of is not None:
+        as_of = as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of.astimezone(UTC)
+        if as_of > now:
+            raise ApiError(400, "as_of: lies in the future.", f"It is {now.isoformat(timespec='seconds')} now.")
+    strategy_id, name = await _strategy(warehouse, strategy_id)
+    scope = {"strategy_id": strategy_id, "account": account, "window": window}
+    if as_of is None:
+        rows = await warehouse.rows("latest_frame", scope)
+    else:
+        rows = await warehouse.rows("frame_at", {**scope, "as_of": as_of})
+    if not rows:
+        await _explain_absence(warehouse, strategy_id, account, as_of)
+    metrics = [Metric(**{**row, "meta": json.loads(row["meta"] or "{}")}) for row in rows]
+    frame_as_of = min(metric.as_of for metric in metrics)
+    valued = [metric.quality for metric in metrics if metric.status == "ok"]
+    return SnapshotResponse(
+        frame=Frame(
+            strategy_id=strategy_id,
+            strategy_name=name,
+            account=account,
+            window=window,
+            as_of=frame_as_of,
+            frame_age_seconds=0 if as_of else max(0.0, round((now - frame_as_of).total_seconds(), 3)),
+            quality=max(valued, key=_WORSE.__getitem__) if valued else "insufficient_data",
+            metrics=metrics,
+        )
+    )
+
+
+async def _strategy(warehouse: Warehouse, wanted: str) -> tuple[str, str]:
+    """Resolve an id or a name to (id, name)."""
+    if not wanted:
+        return "", ""
+    known = await warehouse.rows("strategies")
+    matches = [row for row in known if wanted in (row["strategy_id"], row["strategy_name"])]
+    if len(matches) == 1:
+        return matches[0]["strategy_id"], matches[0]["strategy_name"]
+    if matches:
+        ids = ", ".join(row["strategy_id"] for row in matches)
+        raise ApiError(
+            400, f"strategy_id: {len(matches)} strategies are named {wanted!r}.", f"Use one of the ids {ids}."
+        )
+    names = ", ".join(sorted(row["strategy_name"] for row in known)) or "none yet"
+    raise ApiError(404, f"strategy_id: there is no strategy {wanted!r}.", f"Known: {names}.")
+
+
+async def _explain_absence(warehouse: Warehouse, strategy_id: str, account: str, as_of: datetime | None) -> None:
+    """Tell why a scope has no frame."""
+    accounts: list[dict[str, Any]] = await warehouse.rows("accounts")
+    names = [row["account"] for row in accounts]
+    if account and account not in names:
+        raise ApiError(404, f"account: there is no account {account!r}.", f"Known: {', '.join(names) or 'none yet'}.")
+    if as_of is None and not names:
+        raise ApiError(503, "No frame has been computed yet.", "The first one follows the first mirrored facts.")
+    raise ApiError(
+        404,
+        "This strategy and account have no frame together" + (" at that moment." if as_of else "."),
+        "Leave one of strategy_id and account empty for the whole account or the whole strategy.",
+    )
