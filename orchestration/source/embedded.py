@@ -299,12 +299,12 @@ class EmbeddedPostgres:
             try:
                 self._create_database()
                 return
-            except psycopg.errors.InvalidPassword as error:
-                raise UserError(
-                    f"The password in {self.data_dir / PASSFILE} is not the one of user {USER}.",
-                    "Put the right file back, or move the directory away to start with an empty source.",
-                ) from error
             except psycopg.OperationalError as error:
+                if "password authentication failed" in str(error):
+                    raise UserError(
+                        f"The password in {self.data_dir / PASSFILE} is not the one of user {USER}.",
+                        "Put the right file back, or move the directory away to start with an empty source.",
+                    ) from error
                 if time.monotonic() >= deadline:
                     raise self._trouble(f"The embedded Postgres is not ready after {_START_SECONDS:g} s") from error
                 time.sleep(0.05)
