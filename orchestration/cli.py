@@ -12,7 +12,7 @@ from api.command import api
 from orchestration.errors import UserError
 from orchestration.logs import redact
 from orchestration.settings_page import settings
-from orchestration.source.commands import postgres
+from orchestration.source.commands import postgres, source
 from orchestration.supervise.command import up
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command()(up)
 app.command()(api)
 app.command()(settings)
 app.command()(postgres)
+app.add_typer(source, name="source")
 
 
 def main() -> None:
