@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 
 from api.command import api
+from orchestration.defs.command import dagster
+from orchestration.desk.command import desk
 from orchestration.errors import UserError
 from orchestration.logs import redact
 from orchestration.settings_page import settings
@@ -23,6 +25,8 @@ app = typer.Typer(
 )
 app.command()(up)
 app.command()(api)
+app.command()(dagster)
+app.command()(desk)
 app.command()(settings)
 app.command()(postgres)
 app.add_typer(source, name="source")
