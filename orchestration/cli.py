@@ -12,7 +12,9 @@ from api.command import api
 from orchestration.defs.command import dagster
 from orchestration.desk.command import desk
 from orchestration.errors import UserError
+from orchestration.load.command import load
 from orchestration.logs import redact
+from orchestration.mirror.command import mirror
 from orchestration.settings_page import settings
 from orchestration.source.commands import postgres, source
 from orchestration.supervise.command import up
@@ -30,6 +32,8 @@ app.command()(desk)
 app.command()(settings)
 app.command()(postgres)
 app.add_typer(source, name="source")
+app.command()(load)
+app.command()(mirror)
 
 
 def main() -> None:
