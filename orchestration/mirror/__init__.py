@@ -1,0 +1,1 @@
+"""Mirror room: Postgres to ClickHouse by logical replication - everything that keeps `torghut_raw` a true copy."""

@@ -1,0 +1,240 @@
+"""Mirror room: the mirror's own tables - how far the copy is, of which server, what is whole, what was lost."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from orchestration.mirror.target import DATABASE, Target, table_name
+
+CHECKPOINT, STATUS, POSITION, TABLE, LOSSY = (
+    "mirror_checkpoint",
+    "mirror_status",
+    "mirror_position",
+    "mirror_table",
+    "mirror_lossy_values",
+)
+_CHECKPOINT_DAYS = 3
+_TIME = "DateTime64(6, 'UTC')"
+
+# A restart skips so many batch numbers. The batch in progress when a process died, or of a paused process that does
+# not know yet that another took over, is at most a few above the last checkpoint: its number is never given again.
+_RESTART_GAP = 1_000
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The newest complete batch. `watermark` is in Unix microseconds, 0 when nothing is known to be complete."""
+
+    applied: int
+    lsn: int
+    watermark: int
+
+
+@dataclass(frozen=True)
+class Position:
+    """Which server this copy belongs to and since when.
+
+    `phase` is `creating` while the slot is being made and `created` after. `version_base` is added to LSNs to make
+    versions; it is 0 until the source is replaced by a server whose LSNs start lower.
+    """
+
+    slot: str
+    generation: int
+    system_identifier: str
+    timeline: int
+    version_base: int
+    consistent_lsn: int
+    phase: str
+
+
+@dataclass(frozen=True)
+class TableState:
+    """A table whose rows are all copied: OID and storage (relfilenode) in the source at that time."""
+
+    oid: int
+    storage: int
+    generation: int
+
+
+@dataclass(frozen=True)
+class LossyValue:
+    """A value that the copy could not hold, as text; `key` identifies the row, `version` the change."""
+
+    table: str
+    column: str
+    key: str
+    version: int
+    original: str
+
+
+class Control:
+    """Reads and writes the mirror's own tables for one slot."""
+
+    def __init__(self, target: Target, slot: str) -> None:
+        self._target = target
+        self._slot = slot
+
+    def ensure_tables(self) -> None:
+        """Create what is missing."""
+        self._target.ensure_database()
+        create = self._target.create
+        create(
+            CHECKPOINT,
+            ["slot String", "applied UInt64", "lsn UInt64", f"watermark {_TIME}", f"recorded_at {_TIME}"],
+            "MergeTree",
+            "PARTITION BY (slot, toDate(recorded_at)) ORDER BY (slot, applied)",
+        )
+        create(
+            STATUS,
+            [
+                *("slot String", "state LowCardinality(String)", "detail String", "lsn UInt64", "source_lsn UInt64"),
+                *("lag_bytes Int64", f"watermark Nullable({_TIME})", f"updated_at {_TIME}"),
+            ],
+            "ReplacingMergeTree(updated_at)",
+            "ORDER BY slot",
+        )
+        create(
+            POSITION,
+            [
+                *("slot String", "generation UInt32", "system_identifier String", "timeline UInt32"),
+                *("version_base UInt64", "consistent_lsn UInt64", "phase LowCardinality(String)"),
+                f"recorded_at {_TIME}",
+            ],
+            "MergeTree",
+            "ORDER BY (slot, recorded_at)",
+        )
+        create(
+            TABLE,
+            [
+                *("slot String", "table_name String", "oid UInt32", "storage UInt32", "generation UInt32"),
+                f"recorded_at {_TIME}",
+            ],
+            "ReplacingMergeTree(recorded_at)",
+            "ORDER BY (slot, table_name)",
+        )
+        create(
+            LOSSY,
+            [
+                *("slot String", "table_name String", "column_name String", "row_key String", "version UInt64"),
+                *("original String", f"recorded_at {_TIME}"),
+            ],
+            "ReplacingMergeTree(recorded_at)",
+            "ORDER BY (slot, table_name, column_name, row_key, version)",
+        )
+
+    def read_position(self) -> Position | None:
+        """Return the newest position, None when this slot never fed this warehouse."""
+        rows = self._query(
+            "slot, generation, system_identifier, timeline, version_base, consistent_lsn, phase",
+            POSITION,
+            "WHERE slot = {slot:String} ORDER BY recorded_at DESC LIMIT 1",
+        )
+        return Position(*rows[0]) if rows else None
+
+    def write_position(self, position: Position) -> None:
+        """Record a position."""
+        columns = ("slot", "generation", "system_identifier", "timeline", "version_base", "consistent_lsn", "phase")
+        self._insert(POSITION, columns, [[getattr(position, column) for column in columns]])
+
+    def read_checkpoint(self) -> Checkpoint | None:
+        """Return the newest checkpoint of this slot."""
+        rows = self._query(
+            "applied, lsn, toUnixTimestamp64Micro(watermark)",
+            CHECKPOINT,
+            "WHERE slot = {slot:String} ORDER BY applied DESC LIMIT 1",
+        )
+        return Checkpoint(*rows[0]) if rows else None
+
+    def first_batch_number(self) -> int:
+        """Return a batch number above all that were ever given, to any slot.
+
+        In a warehouse without any checkpoint it starts at the clock's milliseconds, so that readers who kept a cursor
+        while `torghut_raw` was dropped and made again still see growing numbers.
+        """
+        rows = self._query("count(), max(applied)", CHECKPOINT, "")
+        count, newest = rows[0]
+        return int(newest) + _RESTART_GAP if count else int(datetime.now(UTC).timestamp() * 1000)
+
+    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Append a checkpoint: call it after all tables of the batch are inserted."""
+        self._insert(
+            CHECKPOINT,
+            ("applied", "lsn", "watermark"),
+            [[checkpoint.applied, checkpoint.lsn, format_microseconds(checkpoint.watermark)]],
+        )
+
+    def drop_old_checkpoints(self) -> None:
+        """Drop this slot's checkpoints of past days. Call it after writing one: the newest row must never go."""
+        oldest = (datetime.now(UTC) - timedelta(days=_CHECKPOINT_DAYS)).date()
+        rows = self._query("DISTINCT toDate(recorded_at) AS day", CHECKPOINT, "WHERE slot = {slot:String}")
+        for (day,) in rows:
+            if day < oldest:
+                self._target.command(
+                    f"ALTER TABLE {table_name(CHECKPOINT)} DROP PARTITION ('{self._slot}', '{day.isoformat()}')"
+                )
+
+    def read_tables(self) -> dict[str, TableState]:
+        """Return the tables that are whole, by name of the copy."""
+        rows = self._query("table_name, oid, storage, generation", f"{TABLE}", "FINAL WHERE slot = {slot:String}")
+        return {name: TableState(oid, storage, generation) for name, oid, storage, generation in rows}
+
+    def write_table(self, name: str, state: TableState) -> None:
+        """Record that a table is whole."""
+        self._insert(
+            TABLE,
+            ("table_name", "oid", "storage", "generation"),
+            [[name, state.oid, state.storage, state.generation]],
+        )
+
+    def write_lossy(self, values: Iterable[LossyValue]) -> None:
+        """Keep the originals of values that the copy could not hold."""
+        rows = [[value.table, value.column, value.key, value.version, value.original] for value in values]
+        if rows:
+            self._insert(LOSSY, ("table_name", "column_name", "row_key", "version", "original"), rows)
+
+    def write_status(self, state: str, detail: str, lsn: int, source_lsn: int, watermark: int) -> None:
+        """Report the state of the mirror."""
+        self._insert(
+            STATUS,
+            ("state", "detail", "lsn", "source_lsn", "lag_bytes", "watermark"),
+            [
+                [
+                    state,
+                    detail,
+                    lsn,
+                    source_lsn,
+                    max(source_lsn - lsn, 0) if source_lsn and lsn else 0,
+                    format_microseconds(watermark) if watermark else None,
+                ]
+            ],
+            moment="updated_at",
+        )
+
+    def _insert(
+        self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]], moment: str = "recorded_at"
+    ) -> None:
+        now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+        names = ["slot", *(column for column in columns if column != "slot"), moment]
+        lines = [
+            [self._slot, *(_field(value) for column, value in zip(columns, row, strict=True) if column != "slot"), now]
+            for row in rows
+        ]
+        self._target.insert_rows(table, names, lines)
+
+    def _query(self, columns: str, table: str, clauses: str) -> Sequence[Sequence[Any]]:
+        query = f"SELECT {columns} FROM {DATABASE}.{table} {clauses}"
+        return self._target.client.query(query, parameters={"slot": self._slot}).result_rows
+
+
+def format_microseconds(moment: int) -> str:
+    """Return Unix microseconds as ClickHouse's DateTime64(6) reads them."""
+    seconds, microseconds = divmod(moment, 1_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}.{microseconds:06d}"
+
+
+def _field(value: object) -> str:
+    if value is None:
+        return "\\N"
+    text = str(value).replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+    return text.replace("\0", "\\0")

@@ -1,0 +1,139 @@
+"""Mirror room: copies single tables again while the stream runs - new ones, and those whose rows DDL rewrote.
+
+Order makes it exact. The version of the copied rows is the end of the WAL when the copy was asked for; then all
+transactions that were running are awaited; then the snapshot is taken. So a change that the snapshot lacks comes from
+a transaction that began after that version and wins over the copied row; every other change is in the snapshot. The
+wait also covers writers that were busy in a table while it was added to the publication: their changes are not sent.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psycopg
+
+from orchestration.mirror.applier import Applier
+from orchestration.mirror.catalog import Table, current_lsn, published_tables
+from orchestration.mirror.control import Control, TableState, format_microseconds
+from orchestration.mirror.session import open_session
+from orchestration.mirror.snapshot import TableCopier
+from orchestration.mirror.target import Target
+from orchestration.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.2
+_TELL_SECONDS = 10.0
+
+
+@dataclass
+class _Request:
+    table: Table
+    version: int
+    sweep: bool
+    horizon: int
+    asked: float
+
+
+class Resyncer:
+    """Queue of tables to copy again. Belongs to the writer's thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        source: psycopg.Connection,
+        target: Target,
+        control: Control,
+        *,
+        version_base: int,
+        generation: int,
+        check: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._source = source
+        self._target = target
+        self._control = control
+        self._version_base = version_base
+        self._generation = generation
+        self._check = check
+        self._requests: dict[str, _Request] = {}
+        self._next_poll = 0.0
+        self._next_tell = 0.0
+
+    def request(self, name: str, reason: str) -> None:
+        """Ask for a table to be copied again; asking again while it waits starts the wait anew."""
+        found = [t for t in published_tables(self._source, self._settings.mirror_publication) if t.target == name]
+        if not found:
+            return
+        logger.info("table %s will be copied: %s", name, reason)
+        # The catalog is read first: a change of the table after this moment is noticed by comparing with it.
+        empty = self._target.is_empty(name)
+        version = 0 if empty else self._version_base + current_lsn(self._source)
+        horizon = self._number("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+        self._requests[name] = _Request(found[0], version, not empty, horizon, time.monotonic())
+
+    @property
+    def waiting(self) -> list[str]:
+        """Names of the tables that wait for older transactions of the source to end."""
+        return list(self._requests)
+
+    def step(self, applier: Applier) -> None:
+        """Copy one table whose wait is over. Call it between transactions only."""
+        if not self._requests or time.monotonic() < self._next_poll:
+            return
+        self._next_poll = time.monotonic() + _POLL_SECONDS
+        oldest = self._number("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+        for name, request in list(self._requests.items()):
+            if oldest >= request.horizon:
+                self._copy(name, request, applier)
+                return
+        self._tell_who_blocks()
+
+    def _copy(self, name: str, request: _Request, applier: Applier) -> None:
+        applier.flush()
+        started = time.monotonic()
+        with open_session(self._settings, "snapshot") as session:
+            session.execute("begin isolation level repeatable read read only")
+            row = session.execute("select (extract(epoch from now()) * 1000000)::bigint").fetchone()
+            moment = format_microseconds(int(row[0]) if row else 0)
+            copier = TableCopier(session, self._target, self._control, self._check)
+            size = copier.copy(request.table, request.version, applier.applied, moment)
+            session.rollback()
+        if request.sweep:
+            # What the snapshot does not have was deleted unseen.
+            self._target.bury_rows(name, request.version, moment, applier.applied, before=applier.applied)
+        applier.write_checkpoint(applier.checkpoint.lsn, applier.checkpoint.watermark)
+        state = TableState(request.table.oid, request.table.storage, self._generation)
+        self._control.write_table(name, state)
+        applier.tables[name] = state
+        del self._requests[name]
+        logger.info("table %s copied: %.1f MB in %.1f s", name, size / 1e6, time.monotonic() - started)
+
+    def _number(self, query: str) -> int:
+        row = self._source.execute(query.encode()).fetchone()
+        return int(row[0]) if row else 0
+
+    def _tell_who_blocks(self) -> None:
+        now = time.monotonic()
+        oldest = min(request.asked for request in self._requests.values())
+        if now - oldest < _TELL_SECONDS or now < self._next_tell:
+            return
+        self._next_tell = now + _TELL_SECONDS
+        logger.warning("waiting to copy %s: %s", ", ".join(self._requests), blocking_sessions(self._source))
+
+
+def blocking_sessions(connection: psycopg.Connection) -> str:
+    """Name the sessions of the source with the oldest open transactions that wrote something."""
+    rows = connection.execute(
+        """
+        select pid, coalesce(usename, '?'), extract(epoch from now() - xact_start)::int
+        from pg_stat_activity
+        where backend_xid is not null and pid <> pg_backend_pid()
+        order by xact_start
+        limit 3
+        """
+    ).fetchall()
+    if not rows:
+        return "no open transaction is visible (prepared ones count too: see pg_prepared_xacts)"
+    return "; ".join(f"open transaction of pid {pid} ({user}) for {seconds} s" for pid, user, seconds in rows)

@@ -1,0 +1,153 @@
+"""Mirror room: keeps the copies' columns in step with the source's - created, added, widened, never dropped."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+from orchestration.errors import UserError
+from orchestration.mirror.catalog import Table, TypeResolver
+from orchestration.mirror.protocol import Relation
+from orchestration.mirror.target import Target, is_nullable, quote
+from orchestration.mirror.types import Lossy, Mapping, map_type
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class WantedColumn:
+    """A column as the source has it. `missing` is the TabSeparated field that rows from before it read as."""
+
+    name: str
+    mapping: Mapping
+    nullable: bool
+    missing: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The copy's columns after reconciling, and why existing rows must be copied again (empty: they need not)."""
+
+    types: dict[str, str]
+    stale: str
+
+
+def wanted_from_table(table: Table, resolver: TypeResolver) -> list[WantedColumn]:
+    """Return the columns of a table as the catalog has them now."""
+    found = []
+    for column in table.columns:
+        mapping = map_type(resolver.resolve(column.type_oid, column.type_modifier))
+        found.append(WantedColumn(column.name, mapping, column.name not in table.key and column.nullable))
+    return found
+
+
+def wanted_from_relation(relation: Relation, table: Table | None, resolver: TypeResolver) -> list[WantedColumn]:
+    """Return the columns that the stream announces: layout and types from the stream, the rest from the catalog.
+
+    The catalog may be ahead of the stream, so a column that it says is NOT NULL counts as such only when the rows from
+    before it have a value (`ADD COLUMN ... NOT NULL DEFAULT`).
+    """
+    key = table.key if table else ()
+    found = []
+    for column in relation.columns:
+        mapping = map_type(resolver.resolve(column.type_oid, column.type_modifier))
+        known = table.column(column.name) if table else None
+        missing = _missing_field(mapping, known.missing) if known else None
+        nullable = column.name not in key and (known is None or known.nullable or missing is None)
+        found.append(WantedColumn(column.name, mapping, nullable, missing))
+    return found
+
+
+def reconcile(target: Target, name: str, wanted: Sequence[WantedColumn], key: Sequence[str]) -> Outcome:
+    """Create the copy, or add and widen its columns to hold the source's.
+
+    A column that the source no longer has stays, and can be NULL from now on.
+
+    Raises:
+        UserError: the identity of the table's rows changed, or a column's type in a way that ClickHouse refuses.
+    """
+    existing = target.columns(name)
+    if not existing:
+        columns = [(column.name, column.mapping.column_type(nullable=column.nullable)) for column in wanted]
+        target.create_copy(name, columns, key)
+        return Outcome(dict(columns), "")
+    if sorted(key) != sorted(target.key(name)):
+        raise UserError(
+            f"The identity of the rows of table {name} changed in the source; its copy is sorted by the old one.",
+            f"Run `jangar-quant mirror --resnapshot` to copy it again by ({', '.join(key)}).",
+        )
+    actions, stale = [], ""
+    names = {column.name for column in wanted}
+    dropped = [column for column in existing if column not in names]
+    for column in wanted:
+        before = existing.get(column.name)
+        if before is None:
+            kind = column.mapping.column_type(nullable=column.nullable)
+            actions.append(f"ADD COLUMN IF NOT EXISTS {quote(column.name)} {kind}{_default(column)}")
+            existing[column.name] = kind
+            if dropped:
+                stale = f"column {column.name} may be another one renamed"
+            continue
+        kind = column.mapping.column_type(nullable=column.nullable or is_nullable(before))
+        if kind != before:
+            actions.append(f"MODIFY COLUMN {quote(column.name)} {kind}")
+            existing[column.name] = kind
+            if kind != column.mapping.column_type(nullable=True) or not _only_nullability(kind, before):
+                stale = f"column {column.name} changed from {before} to {kind}"
+    for dropped_name in dropped:
+        kind = existing[dropped_name]
+        if dropped_name not in key and not is_nullable(kind) and not kind.startswith("Array("):
+            existing[dropped_name] = make_nullable(kind)
+            actions.append(f"MODIFY COLUMN {quote(dropped_name)} {existing[dropped_name]}")
+    if actions:
+        apply(target, name, actions)
+    return Outcome(existing, stale)
+
+
+def apply(target: Target, name: str, actions: Sequence[str]) -> None:
+    """Alter a copy.
+
+    Raises:
+        UserError: ClickHouse refuses; names the table and gives ClickHouse's reason.
+    """
+    try:
+        target.alter_copy(name, actions)
+    except DatabaseError as error:
+        raise UserError(
+            f"The copy of table {name} cannot follow a change of its columns ({'; '.join(actions)}): "
+            f"{str(error).splitlines()[0][:300]}",
+            "Run `jangar-quant mirror --resnapshot` to copy the table again.",
+        ) from error
+    logger.info("table %s: %s", name, "; ".join(actions))
+
+
+def make_nullable(kind: str) -> str:
+    """Return the Nullable form of a ClickHouse type."""
+    if kind.startswith("LowCardinality("):
+        return f"LowCardinality(Nullable({kind[len('LowCardinality(') : -1]}))"
+    return f"Nullable({kind})"
+
+
+def _only_nullability(kind: str, before: str) -> bool:
+    return not is_nullable(before) and kind == make_nullable(before)
+
+
+def _missing_field(mapping: Mapping, text: str | None) -> bytes | None:
+    if text is None:
+        return None
+    raw = text.encode("utf-8", errors="surrogateescape")
+    try:
+        return mapping.convert(raw) if mapping.convert else raw
+    except Lossy:
+        return None
+
+
+def _default(column: WantedColumn) -> str:
+    if column.missing is None:
+        return ""
+    text = column.missing.decode("utf-8", errors="replace").replace("\\", "\\\\").replace("'", "\\'")
+    if column.mapping.clickhouse == "Bool":
+        return f" DEFAULT {'true' if text == 't' else 'false'}"
+    kind = column.mapping.column_type(nullable=column.nullable)
+    return f" DEFAULT CAST('{text}' AS {kind})"

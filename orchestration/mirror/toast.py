@@ -1,0 +1,143 @@
+"""Mirror room: values that an update left out because they are stored out of line and did not change.
+
+They are taken from recently seen rows in memory, else from the newest earlier version in the history, else from the
+source (a row that was never copied, because its table is still being copied).
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from orchestration.mirror.layout import Layout
+from orchestration.mirror.protocol import NULL, Values
+from orchestration.mirror.target import HISTORY, Target, quote, table_name
+from orchestration.mirror.types import escape
+
+# Postgres moves values out of line when a row exceeds about 2 KB. Smaller rows are not worth remembering; should one
+# be out of line all the same (toast_tuple_target), the history has it.
+_WORTH_BYTES = 1_500
+_CACHE_BYTES = 64 * 1024 * 1024
+
+RowKey = tuple[int, tuple[bytes, ...]]
+
+
+class RowCache:
+    """The newest values of recently changed big rows, by relation and key; forgets the oldest first."""
+
+    def __init__(self, limit: int = _CACHE_BYTES) -> None:
+        self._limit = limit
+        self._rows: OrderedDict[RowKey, tuple[bytes, ...]] = OrderedDict()
+        self._size = 0
+
+    def put(self, row: RowKey, values: Values, size: int) -> None:
+        """Remember a row if it is big; else forget what was known of it. `size` is its size in bytes."""
+        if size >= _WORTH_BYTES:
+            self.forget(row)
+            self._rows[row] = tuple(values)
+            self._size += _weight(values)
+            while self._size > self._limit:
+                self._size -= _weight(self._rows.popitem(last=False)[1])
+        elif self._rows:
+            self.forget(row)
+
+    def get(self, row: RowKey) -> tuple[bytes, ...] | None:
+        """Return the values of a row, None when they are not known."""
+        return self._rows.get(row)
+
+    def forget(self, row: RowKey) -> None:
+        """Forget one row."""
+        values = self._rows.pop(row, None)
+        if values is not None:
+            self._size -= _weight(values)
+
+    def forget_relation(self, oid: int) -> None:
+        """Forget all rows of a relation."""
+        for row in [row for row in self._rows if row[0] == oid]:
+            self.forget(row)
+
+
+@dataclass
+class PendingRow:
+    """A row that waits for the values that its update left out.
+
+    `lookup_key` is the row's key before the update. `version` is the change's own.
+    """
+
+    layout: Layout
+    lookup_key: tuple[bytes, ...]
+    version: int
+    missing: tuple[int, ...]
+    values: Values
+    suffix: bytes
+
+
+def look_up(target: Target, rows: Sequence[PendingRow]) -> dict[int, dict[int, bytes]]:
+    """Find the left-out values of rows of one layout in the history: the newest version before each row's own.
+
+    Returns:
+        position in `rows` -> column index -> TabSeparated field; rows without an earlier version are absent.
+    """
+    layout = rows[0].layout
+    missing = sorted({index for row in rows for index in row.missing})
+    names = [quote(layout.names[index]) for index in missing]
+    keys = [quote(layout.names[index]) for index in layout.key]
+    types = target.columns(layout.target)
+    structure = ["n UInt32", "before UInt64"]
+    structure += [f"k{place} {types[layout.names[index]]}" for place, index in enumerate(layout.key)]
+    wanted, places = [], []
+    for number, row in enumerate(rows):
+        literals = ", ".join(_literal(value) for value in layout.key_fields(row.lookup_key))
+        wanted.append(f"({number}, {row.version}, {literals})")
+        places.append(f"({literals})")
+    join = " AND ".join(f"h.{key} = p.k{place}" for place, key in enumerate(keys))
+    query = (
+        f"SELECT p.n, {', '.join(f'h.{name}' for name in names)} "
+        f"FROM (SELECT {', '.join([*keys, *names, '_version'])} FROM {table_name(layout.target + HISTORY)} "
+        f"WHERE ({', '.join(keys)}) IN ({', '.join(places)})) AS h "
+        f"INNER JOIN values({_literal(', '.join(structure).encode())}, {', '.join(wanted)}) AS p ON {join} "
+        "WHERE h._version < p.before ORDER BY h._version DESC LIMIT 1 BY p.n"
+    )
+    lines = target.client.raw_query(query, fmt="TabSeparated").split(b"\n")[:-1]
+    found = {}
+    for line in lines:
+        position, *fields = line.split(b"\t")
+        found[int(position)] = dict(zip(missing, fields, strict=True))
+    return found
+
+
+def fetch_from_source(connection: psycopg.Connection, schema: str, name: str, row: PendingRow) -> dict[int, bytes]:
+    """Return the left-out values as the source has them now, as Postgres text; NULL when the row is gone.
+
+    A later change or the row's deletion will come in the stream and replace what is read here.
+    """
+    layout = row.layout
+    query = sql.SQL("select {columns} from {table} where {condition}").format(
+        columns=sql.SQL(", ").join(
+            sql.SQL("{}::text").format(sql.Identifier(layout.names[index])) for index in row.missing
+        ),
+        table=sql.Identifier(schema, name),
+        condition=sql.SQL(" and ").join(
+            sql.SQL("{} = {}").format(
+                sql.Identifier(layout.names[index]), sql.Literal(value.decode("utf-8", errors="surrogateescape"))
+            )
+            for index, value in zip(layout.key, row.lookup_key, strict=True)
+        ),
+    )
+    found = connection.execute(query).fetchone()
+    if found is None:
+        return dict.fromkeys(row.missing, NULL)
+    return {
+        index: NULL if value is None else value.encode("utf-8", errors="surrogateescape")
+        for index, value in zip(row.missing, found, strict=True)
+    }
+
+
+def _literal(value: bytes) -> str:
+    return "'" + escape(value).replace(b"'", b"\\'").decode("utf-8", errors="surrogateescape") + "'"
+
+
+def _weight(values: Sequence[bytes]) -> int:
+    return sum(map(len, values)) + 64 * len(values)
