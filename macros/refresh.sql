@@ -1,0 +1,42 @@
+{# Tables that refreshable views fill: their empty form, and the cursor by which each refresh takes what is new. #}
+
+{# The body of a table model whose columns are those of its contract and whose rows come from a refreshable view. #}
+{% macro empty_table() -%}
+    select
+        {%- for column in model.columns.values() %}
+        defaultValueOfTypeName($${{ column.data_type }}$$) as `{{ column.name }}`{{ "," if not loop.last }}
+        {%- endfor %}
+    from system.one
+    where 0
+{%- endmacro %}
+
+{# `refreshable` config of a view that appends to its target every second, after the views in `after`. #}
+{% macro every_second(after=[], append=true) %}
+    {%- set milliseconds = env_var('JANGAR_TORGHUT_QUANT_COMPUTE_INTERVAL_MS', '1000') | int -%}
+    {%- set interval = 'EVERY ' ~ (milliseconds // 1000) ~ ' SECOND' -%}
+    {%- set names = [] -%}
+    {%- for name in after %}{% do names.append(target.schema ~ '.' ~ name) %}{% endfor -%}
+    {%- set refresh = {'interval': interval, 'append': append} -%}
+    {%- if names %}{% do refresh.update({'depends_on': names}) %}{% endif -%}
+    {{ return(refresh) }}
+{% endmacro %}
+
+{# Rows of a mirrored staging model that were applied after the last refresh of `target_table` and are complete.
+
+   Each refresh writes every row that it reads, in the order in which they were applied, so the highest `applied` of the
+   target is the cursor, also after a refresh that was killed in the middle. The upper bound is the mirror's
+   checkpoint: up to it, all tables of a batch are visible. #}
+{% macro newly_applied(target_table) -%}
+    applied > (select max(applied) from {{ target_table }})
+    and applied <= (select applied from {{ ref('stg_mirror__progress') }})
+{%- endmacro %}
+
+{# Drop the views of the tiers when the control plane is disabled: a view that dbt no longer builds would keep running. #}
+{% macro drop_disabled_tiers() %}
+    {% if execute and flags.WHICH in ('run', 'build')
+        and env_var('JANGAR_TORGHUT_QUANT_CONTROL_PLANE_ENABLED', 'true') | lower != 'true' %}
+        {% for view in ['quant_metrics_series_refresh', 'quant_metrics_latest_refresh'] %}
+            {% do run_query('drop view if exists ' ~ target.schema ~ '.' ~ view ~ on_cluster_clause_of()) %}
+        {% endfor %}
+    {% endif %}
+{% endmacro %}

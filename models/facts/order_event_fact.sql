@@ -1,0 +1,9 @@
+{{
+    config(
+        engine="ReplacingMergeTree(applied, is_deleted)",
+        order_by="(order_key, event_id)",
+        settings={"index_granularity": 1024},
+        indexes=[{"name": "applied_range", "definition": "applied TYPE minmax GRANULARITY 1"}],
+    )
+}}
+{{ empty_table() }}

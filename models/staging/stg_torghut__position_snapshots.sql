@@ -1,0 +1,30 @@
+with
+    arrayMap(
+        position -> (
+            JSONExtractString(position, 'symbol'),
+            {{ decimal_or_null(json_scalar('position', "'qty'")) }},
+            {{ decimal_or_null(json_scalar('position', "'market_value'"), 12) }},
+            {{ decimal_or_null(json_scalar('position', "'current_price'"), 12) }},
+            {{ decimal_or_null(json_scalar('position', "'avg_entry_price'"), 12) }},
+            JSONExtractString(position, 'side') = 'short'
+        ),
+        JSONExtractArrayRaw(positions)
+    ) as parsed,
+    arrayFilter(position -> position.1 != '', parsed) as held
+select
+    id as snapshot_id,
+    alpaca_account_label as account,
+    as_of as snapshot_at,
+    {{ decimal_or_null('equity', 12) }} as equity,
+    {{ decimal_or_null('cash', 12) }} as cash,
+    {{ decimal_or_null('buying_power', 12) }} as buying_power,
+    arrayMap(position -> position.1, held) as position_symbols,
+    -- A short position has a negative quantity and value, also where the broker wrote them unsigned.
+    arrayMap(position -> if(position.6, -abs(position.2), position.2), held) as position_quantities,
+    arrayMap(position -> if(position.6, -abs(position.3), position.3), held) as position_values,
+    arrayMap(position -> position.4, held) as position_prices,
+    arrayMap(position -> position.5, held) as position_entry_prices,
+    _version as source_version,
+    _deleted as is_deleted,
+    _applied as applied
+from {{ source('torghut_raw', 'position_snapshots') }}

@@ -1,0 +1,8 @@
+select
+    id as strategy_id,
+    name as strategy_name,
+    enabled as is_enabled,
+    base_timeframe,
+    created_at,
+    updated_at
+from {{ source('torghut_raw', 'strategies') }} final

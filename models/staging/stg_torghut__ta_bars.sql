@@ -1,0 +1,3 @@
+select symbol, event_ts as closed_at, seq as sequence, c as close
+from {{ source('torghut', 'ta_microbars') }}
+where c > 0
