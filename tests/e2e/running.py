@@ -40,19 +40,35 @@ class RunningUp:
         }
         self.output = self.state_dir.parent / f"{self.state_dir.name}.out"
 
+    def _environment(self) -> dict[str, str]:
+        own = ("JANGAR_", "TORGHUT_", "CLICKHOUSE_")
+        return {
+            **{k: v for k, v in os.environ.items() if not k.startswith(own)},
+            "JANGAR_QUANT_STATE_DIR": str(self.state_dir),
+            "JANGAR_QUANT_DESK_HISTORY_DAYS": "3",
+            **self.ports,
+            **self.environment,
+        }
+
+    def cli(self, *arguments: str) -> str:
+        """Run a `jangar-quant` command against it; returns what it printed."""
+        run = subprocess.run(
+            [sys.executable, "-m", "orchestration", *arguments],
+            env={**self._environment(), "NO_COLOR": "1", "COLUMNS": "200"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert run.returncode == 0, run.stdout + run.stderr
+        return run.stdout
+
     def start(self) -> None:
         """Start it; returns at once."""
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("JANGAR_", "TORGHUT_", "CLICKHOUSE_"))}
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "orchestration", "up", *self.arguments],
-                env={
-                    **inherited,
-                    "JANGAR_QUANT_STATE_DIR": str(self.state_dir),
-                    "JANGAR_QUANT_DESK_HISTORY_DAYS": "3",
-                    **self.ports,
-                    **self.environment,
-                },
+                env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -4,11 +4,9 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-import pytest
 
 from tests.e2e.running import QUANT, RunningUp
 from tests.waiting import wait_for
@@ -20,17 +18,6 @@ MIRRORED = (
     "position_snapshots",
     "execution_order_events",
 )
-
-
-@pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningUp]:
-    running = RunningUp(tmp_path_factory.mktemp("up") / "state")
-    running.start()
-    try:
-        running.wait_until_up()
-        yield running
-    finally:
-        running.stop()
 
 
 def _source_counts(up: RunningUp) -> dict[str, int]:

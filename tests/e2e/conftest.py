@@ -1,0 +1,19 @@
+"""One run of `jangar-quant up` for the whole session: starting it costs half a minute."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.running import RunningUp
+
+
+@pytest.fixture(scope="session")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningUp]:
+    """Everything running, with three days of desk history."""
+    running = RunningUp(tmp_path_factory.mktemp("up") / "state")
+    running.start()
+    try:
+        running.wait_until_up()
+        yield running
+    finally:
+        running.stop()
