@@ -7,6 +7,7 @@ on behind the last complete session, and a desk that was off for a night or a we
 import logging
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ import psycopg
 from orchestration.desk import rows
 from orchestration.desk.book import Book
 from orchestration.desk.calendar import Calendar, ContinuousCalendar, Session, read_calendar
-from orchestration.desk.clock import DAY, MINUTE, SECOND, now_us, to_datetime
+from orchestration.desk.clock import DAY, MINUTE, SECOND, now_us
 from orchestration.desk.engine import Engine
 from orchestration.desk.indicators import IndicatorBook
 from orchestration.desk.instruments import AssetClass
@@ -136,14 +137,22 @@ def catch_up(
                 fresh = (newest is None and first == start) or (not calendar.continuous and first == session.opens)
                 chunks.append((first, min(end, session.closes), account, session, fresh))
         chunks.sort(key=lambda chunk: (chunk[0], chunk[2].label))
-        written = 0
-        for index, (first, last, account, session, fresh) in enumerate(chunks):
-            if on_progress is not None:
-                on_progress(index, len(chunks), f"{session.day} {account.label}: {orders + written:,} orders so far")
-            with connection.transaction():
-                written += _write_chunk(writer, stage, account, books[account.label], session, first, last, fresh)
         if not chunks:
             return orders
+        written = 0
+        # Postgres takes one session in while the next one is computed: a third less time than one after the other.
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            writing: Future[None] | None = None
+            for index, (first, last, account, session, fresh) in enumerate(chunks):
+                if on_progress is not None:
+                    on_progress(index, len(chunks), f"{session.day} {account.label}: {orders + written:,} orders")
+                found = _chunk(writer, stage, account, books[account.label], session, first, last, fresh)
+                written += len(found["executions"])
+                if writing is not None:
+                    writing.result()
+                writing = pool.submit(_write, connection, writer, found)
+            if writing is not None:
+                writing.result()
         orders += written
         logger.info("history: %d sessions, %d orders in %.1f s", len(chunks), written, time.monotonic() - started)
 
@@ -171,9 +180,16 @@ def _gap(connection: psycopg.Connection, account: Account, end: int, days: int) 
     return (newest, newest) if end - newest >= _SMALLEST_GAP else None
 
 
-def _write_chunk(
+def _write(connection: psycopg.Connection, writer: Writer, found: dict[str, list[Row]]) -> None:
+    with connection.transaction():
+        for table, new_rows in found.items():
+            writer.copy(table, new_rows)
+
+
+def _chunk(
     writer: Writer, stage: Scene, account: Account, book: Book, session: Session, first: int, last: int, fresh: bool
-) -> int:
+) -> dict[str, list[Row]]:
+    """Return the rows of one session between `first` and `last`, by table; moves the book on."""
     pace = account.history_decisions / ((session.closes - session.opens) / SECOND)
     engine = Engine(
         account,
@@ -217,10 +233,7 @@ def _write_chunk(
     if newest_snapshot < last:
         # The end of the chunk is where the next one, or the live desk, picks up.
         found["position_snapshots"].append(rows.snapshot_row(engine.value(last)))
-    for table, new_rows in found.items():
-        writer.copy(table, new_rows)
-    logger.debug("%s until %s: %d orders", account.label, to_datetime(last), len(found["executions"]))
-    return len(found["executions"])
+    return found
 
 
 def _locked(connection: psycopg.Connection) -> bool:

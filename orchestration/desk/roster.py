@@ -1,5 +1,6 @@
 """Who trades at the desk: the accounts, their capital, and their strategies with their characters."""
 
+import hashlib
 import uuid
 from dataclasses import dataclass
 from decimal import Decimal
@@ -9,11 +10,16 @@ from orchestration.desk.instruments import CRYPTO, EQUITIES, AssetClass
 
 # Every identifier of the desk is a uuid5 below this name, so that a repeated run writes the same rows.
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "jangar-quant/desk")
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 
 def identifier(*name: object) -> str:
-    """Return the uuid5 of a named thing of the desk."""
-    return str(uuid.uuid5(NAMESPACE, "|".join(str(part) for part in name)))
+    """Return the uuid5 of a named thing of the desk.
+
+    The same as `str(uuid.uuid5(NAMESPACE, "|".join(name)))` in a fifth of the time: history needs 300,000 of them.
+    """
+    digest = hashlib.sha1(NAMESPACE.bytes + "|".join(map(str, name)).encode()).hexdigest()
+    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{_VARIANT[digest[16]]}{digest[17:20]}-{digest[20:32]}"
 
 
 @cache
@@ -90,7 +96,7 @@ PAPER = Account(
     capital=Decimal(5_000_000),
     turnover=3.0,
     smallest_slice=1500.0,
-    history_decisions=480,
+    history_decisions=400,
     snapshot_seconds=15,
     history_snapshot_seconds=60,
     strategies=(
@@ -138,9 +144,9 @@ PAPER_CRYPTO = Account(
     capital=Decimal(1_000_000),
     turnover=3.0,
     smallest_slice=50.0,
-    history_decisions=480,
+    history_decisions=400,
     snapshot_seconds=15,
-    history_snapshot_seconds=180,
+    history_snapshot_seconds=300,
     strategies=(
         Strategy(
             "crypto-momentum",

@@ -5,7 +5,7 @@ Rows are a function of (seed, time), so nothing is buffered: whatever is missing
 
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +66,10 @@ class TaFeed:
             try:
                 client = self._connect()
                 try:
-                    reported, retry = False, _FIRST_RETRY_SECONDS
                     missing = self._missing_days(client, history_until)
                     while not self._stopped.is_set():
                         written = self._write_seconds(client, written)
+                        reported, retry = False, _FIRST_RETRY_SECONDS
                         if missing:
                             self._write_day(client, missing.pop(), history_until)
                         else:
@@ -121,21 +121,16 @@ class TaFeed:
             day
             for day in range(first, until, DAY)
             if min(minutes.get(day, 0) for minutes in found)
-            < sum(len(self._minutes(instrument, day, until)) for instrument in INSTRUMENTS.values())
+            < sum(self._minutes(instrument, day, until) for instrument in INSTRUMENTS.values())
         ]
 
     def _write_day(self, client: Client, day: int, until: int) -> None:
-        for instrument in INSTRUMENTS.values():
-            insert(client, self._stage, [instrument], self._minutes(instrument, day, until), MINUTE)
-            if self._stopped.is_set():
-                return
+        insert(client, self._stage, INSTRUMENTS.values(), range(day, min(day + DAY, until), MINUTE), MINUTE)
 
-    def _minutes(self, instrument: Instrument, day: int, until: int) -> Sequence[int]:
-        """Return the minute marks of the instrument's session on a day, up to `until`."""
+    def _minutes(self, instrument: Instrument, day: int, until: int) -> int:
+        """Return how many minute marks before `until` the instrument's session has on a day."""
         sessions = self._stage.market.calendars[instrument.asset_class].between(day, day + DAY)
-        if not sessions:
-            return range(0)
-        return range(sessions[0].opens + MINUTE, min(sessions[0].closes - 1, until) + 1, MINUTE)
+        return len(range(sessions[0].opens, min(sessions[0].closes, until), MINUTE)) if sessions else 0
 
 
 def create_tables(client: Client) -> None:
