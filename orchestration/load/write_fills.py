@@ -78,23 +78,22 @@ select id, strategy, 'Loaded from a file', true, '1Min', 'static'
 from load_strategy
 on conflict (id) do nothing
 """
-_FILL_IDS = """
-alter table load_fill
-    add column id uuid,
-    add column order_uuid uuid,
-    add column decision_uuid uuid,
-    add column stored boolean not null default false
+_IDENTIFY = """
+create temp table load_identified as
+select
+    f.*,
+    pg_temp.load_uuid(f.ts, 'fill:' || f.fill_key::text) as id,
+    {order_uuid} as order_uuid,
+    {decision_uuid} as decision_uuid,
+    false as stored
+from load_fill as f
 """
-_SET_FILL_IDS = """
-update load_fill
-set
-    id = pg_temp.load_uuid('fill:' || fill_key::text),
-    order_uuid = {order_uuid},
-    decision_uuid = {decision_uuid}
-"""
+# An order is known by its id in its account, whenever and in how many files its fills come; else by its one fill.
+_BY_ORDER = "pg_temp.load_uuid('{kind}:' || f.account || ':' || f.order_key)"
+_BY_FILL = "pg_temp.load_uuid(f.ts, '{kind}:' || f.fill_key::text)"
 # Fills of an order that an earlier file brought: an order's totals are always those of all its fills.
 _ADD_STORED_FILLS = """
-insert into load_fill
+insert into load_identified
 select
     (events.raw_event ->> '_seq')::bigint, 0, orders.account, orders.strategy, orders.order_key, null,
     events.id, orders.symbol, orders.side, (events.raw_event -> 'payload' ->> 'qty')::numeric,
@@ -102,17 +101,21 @@ select
     (events.raw_event ->> 'cost_amount')::numeric, (events.raw_event ->> 'decided_at')::timestamptz,
     (events.raw_event ->> 'submitted_at')::timestamptz, (events.raw_event ->> 'arrival_price')::numeric,
     orders.order_type, orders.limit_price, events.id, orders.order_uuid, orders.decision_uuid, true
-from (select distinct on (order_uuid) * from load_fill where order_key is not null order by order_uuid, n) as orders
+from (
+    select distinct on (order_uuid) * from load_identified where order_key is not null order by order_uuid, n
+) as orders
 join execution_order_events as events on events.execution_id = orders.order_uuid
-where events.source_topic = 'jangar-quant.load' and events.id not in (select id from load_fill)
+where events.source_topic = 'jangar-quant.load' and not exists (
+    select 1 from load_identified as present where present.id = events.id
+)
 """
 # Loaded when the schema had no order events, one row per fill: such an order stays as it is.
 _DELETE_ORDERS_BY_FILL = """
-delete from load_fill
+delete from load_identified
 where exists (
     select 1
     from executions
-    where executions.trade_decision_id = load_fill.decision_uuid and executions.id <> load_fill.order_uuid
+    where executions.trade_decision_id = load_identified.decision_uuid and executions.id <> load_identified.order_uuid
 )
 """
 _ORDERS = """
@@ -138,7 +141,7 @@ select
     min(limit_price) as limit_price,
     min(n) as seq,
     sum(qty) as decided_qty
-from load_fill
+from load_identified
 group by order_uuid, decision_uuid
 """
 # Files without order ids: every fill is an order, and nothing has to be brought together.
@@ -148,7 +151,7 @@ select
     n as o, order_uuid as id, decision_uuid, account, strategy, order_key, symbol, side, qty, price,
     ts as first_ts, ts as last_ts, fee, decided_at, submitted_at, arrival_price, order_type, limit_price, n as seq,
     {decided_qty} as decided_qty
-from load_fill
+from load_identified
 """
 _INSERT_DECISIONS = """
 insert into trade_decisions (
@@ -171,7 +174,7 @@ select distinct on (o.decision_uuid)
         end
     ),
     null, 'filled', coalesce(o.decided_at, o.first_ts),
-    encode(sha256(o.decision_uuid::text::bytea), 'hex'), o.submitted_at
+    pg_temp.load_hash(o.decision_uuid), o.submitted_at
 from load_order as o
 join load_strategy as s on s.strategy = o.strategy
 where o.o between %s and %s
@@ -203,7 +206,7 @@ where (executions.filled_qty, executions.avg_fill_price, executions.raw_order)
 """
 _RAW_ORDER = """
 jsonb_build_object(
-    'id', {broker_id}, 'client_order_id', encode(sha256(o.decision_uuid::text::bytea), 'hex'),
+    'id', {broker_id}, 'client_order_id', pg_temp.load_hash(o.decision_uuid),
     'created_at', pg_temp.load_moment(o.submitted_at), 'submitted_at', pg_temp.load_moment(o.submitted_at),
     'updated_at', pg_temp.load_moment(o.last_ts), 'filled_at', pg_temp.load_moment(o.last_ts),
     'symbol', o.symbol, 'asset_class', {asset_class}, 'qty', trim_scale(o.qty)::text,
@@ -225,7 +228,7 @@ from (
         sum(f.qty) over fills as done,
         sum(f.qty * f.price) over fills as paid,
         sum(f.qty) over (partition by f.order_uuid) as ordered
-    from load_fill as f
+    from load_identified as f
     join load_order as orders on orders.id = f.order_uuid
     where orders.o between %s and %s
     window fills as (partition by f.order_uuid order by f.ts, f.n rows unbounded preceding)
@@ -282,19 +285,12 @@ class FillWriter:
         """Give every fill, order and decision its id; return how many orders there are to write."""
         connection = self._connection
         connection.execute(_STRATEGIES)
-        connection.execute(_FILL_IDS)
-        of_order = "pg_temp.load_uuid('{kind}:' || coalesce(account || ':' || order_key, fill_key::text))"
-        of_fill = "pg_temp.load_uuid('order:' || fill_key::text)"
         connection.execute(
-            _fill_in(
-                _SET_FILL_IDS,
-                order_uuid=of_order.format(kind="order") if self._grouped else of_fill,
-                decision_uuid=of_order.format(kind="decision"),
-            )
+            _fill_in(_IDENTIFY, order_uuid=self._id_of("order", self._grouped), decision_uuid=self._id_of("decision"))
         )
         if self._grouped:
             connection.execute(_DELETE_ORDERS_BY_FILL)
-            connection.execute("create index on load_fill (order_uuid)")
+            connection.execute("create index on load_identified (order_uuid)")
             connection.execute(_ADD_STORED_FILLS)
             connection.execute(_ORDERS)
         else:
@@ -302,7 +298,7 @@ class FillWriter:
             connection.execute(_fill_in(_ORDERS_ARE_FILLS, decided_qty=shared))
         connection.execute("create index on load_order (o)")
         connection.execute("create index on load_order (id)")
-        connection.execute("analyze load_fill")
+        connection.execute("analyze load_identified")
         connection.execute("analyze load_order")
         row = connection.execute("select coalesce(max(o), 0) from load_order").fetchone()
         return int(row[0]) if row else 0
@@ -310,7 +306,7 @@ class FillWriter:
     def count_present(self) -> int:
         """Return how many of the staged fills the source already has."""
         table, key = ("execution_order_events", "id") if self._grouped else ("executions", "order_uuid")
-        query = "select count(*) from load_fill join {table} as t on t.id = load_fill.{key} where not stored"
+        query = "select count(*) from load_identified as f join {table} as t on t.id = f.{key} where not f.stored"
         row = self._connection.execute(_fill_in(query, table=table, key=key)).fetchone()
         return int(row[0]) if row else 0
 
@@ -331,6 +327,12 @@ class FillWriter:
             on_batch(min(batch[1], orders))
         return new
 
+    def _id_of(self, kind: str, by_order: bool = True) -> str:
+        by_fill = _BY_FILL.replace("{kind}", kind)
+        if not (by_order and self._has_order_ids):
+            return by_fill
+        return f"case when f.order_key is null then {by_fill} else {_BY_ORDER.replace('{kind}', kind)} end"
+
     def _decision_statement(self) -> bytes:
         return _fill_in(_INSERT_DECISIONS, on_conflict=_UPDATE_DECISION if self._grouped else "nothing")
 
@@ -342,7 +344,7 @@ class FillWriter:
         broker_id = f"coalesce({given}, 'load-' || o.id::text)"
         asset_class = sql.Literal(self._asset_class).as_string(self._connection)
         raw_order = _fill_in(_RAW_ORDER, broker_id=broker_id, asset_class=asset_class).decode()
-        client_order_id = "encode(sha256(o.decision_uuid::text::bytea), 'hex')"
+        client_order_id = "pg_temp.load_hash(o.decision_uuid)"
         if not self._grouped:
             client_order_id = f"case when o.order_key is null then {client_order_id} end"
         values: dict[str, str] = {
@@ -377,7 +379,7 @@ class FillWriter:
             "event_ts": "f.ts",
             "symbol": "f.symbol",
             "alpaca_order_id": "f.order_key",
-            "client_order_id": "encode(sha256(f.decision_uuid::text::bytea), 'hex')",
+            "client_order_id": "pg_temp.load_hash(f.decision_uuid)",
             "event_type": "case when f.done < f.ordered then 'partial_fill' else 'fill' end",
             "status": "case when f.done < f.ordered then 'partially_filled' else 'filled' end",
             "qty": "f.ordered",

@@ -47,7 +47,7 @@ _SETTINGS = {
     "max_slot_wal_keep_size": "4GB",
     "shared_buffers": "64MB",
     "max_connections": "60",
-    "max_wal_size": "512MB",
+    "max_wal_size": "1GB",
     "min_wal_size": "80MB",
     "fsync": "on",
     "listen_addresses": "127.0.0.1",
