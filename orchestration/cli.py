@@ -18,6 +18,7 @@ from orchestration.mirror.command import mirror
 from orchestration.settings_page import settings
 from orchestration.source.commands import postgres, source
 from orchestration.supervise.command import up
+from orchestration.warehouse.command import warehouse
 
 app = typer.Typer(
     name="jangar-quant",
@@ -34,6 +35,7 @@ app.command()(postgres)
 app.add_typer(source, name="source")
 app.command()(load)
 app.command()(mirror)
+app.command()(warehouse)
 
 
 def main() -> None:
