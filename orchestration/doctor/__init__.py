@@ -1,0 +1,1 @@
+"""The doctor room: checks of configuration, source, warehouse and machine, each with what to do about a failure."""
