@@ -11,6 +11,7 @@ from rich.console import Console
 from api.command import api
 from orchestration.defs.command import dagster
 from orchestration.desk.command import desk
+from orchestration.doctor.command import doctor
 from orchestration.errors import UserError
 from orchestration.load.command import load
 from orchestration.logs import redact
@@ -34,6 +35,7 @@ app.command()(settings)
 app.command()(postgres)
 app.add_typer(source, name="source")
 app.command()(load)
+app.command()(doctor)
 app.command()(mirror)
 app.command()(warehouse)
 
