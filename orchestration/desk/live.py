@@ -88,7 +88,7 @@ def _trade(
             return
         changes = heapq.merge(*(engine.advance(now) for engine in engines), key=lambda change: change.us)
         if batched:
-            with connection.transaction():
+            with connection.pipeline(), connection.transaction():
                 writer.write(statement for change in changes for statement in statements(change))
         else:
             for change in changes:

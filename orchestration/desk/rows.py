@@ -92,6 +92,12 @@ def decision_row(ticket: Ticket, *, sized: bool = True) -> Row:
     )
 
 
+def decision_status_row(ticket: Ticket) -> Row:
+    """Return the decision's row for an update of its status alone: the document is left out, it is costly."""
+    values = {"id": ticket.decision.id, "status": ticket.status, "executed_at": _created(ticket)}
+    return tuple(values.get(name) for name in COLUMNS["trade_decisions"])
+
+
 def review_row(ticket: Ticket) -> Row:
     """Return the row of the decision's review."""
     decision, review = ticket.decision, ticket.plan.review

@@ -184,7 +184,7 @@ def event_statements(change: Change) -> list[Statement]:
     if change.event is not None and change.event.qty is not None:
         found.append(Statement("execution_tca_metrics", "update", rows.tca_row(ticket)))
     if ticket.order.final:
-        found.append(Statement("trade_decisions", "status", rows.decision_row(ticket)))
+        found.append(Statement("trade_decisions", "status", rows.decision_status_row(ticket)))
     return found
 
 
