@@ -178,7 +178,8 @@ class Exchange:
 
     def _log(self, error: QueryError) -> None:
         statement = " ".join(self.statement[:300].split())
-        logger.warning("query_id=%s failed code=%d %s | %s", self.query_id, error.code, error.text[:300], statement)
+        text = " ".join(error.text[:300].split())
+        logger.warning("query_id=%s failed code=%d %s | %s", self.query_id, error.code, text, statement)
 
 
 def _header_safe(text: str) -> bytes:

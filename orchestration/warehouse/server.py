@@ -72,7 +72,8 @@ class WarehouseServer:
         if scope["path"] in ("/ping", "/replicas_status"):
             await exchange.text(200, "Ok.\n")
             return
-        if scope["path"] != "/":
+        # As a ClickHouse server does: a POST is a query whatever its path.
+        if scope["path"] != "/" and scope["method"] != "POST":
             await exchange.text(404, _NOT_FOUND.format(path=scope["path"][:200]))
             return
         if scope["method"] in ("GET", "HEAD") and b"query=" not in scope["query_string"]:
@@ -99,7 +100,7 @@ class WarehouseServer:
     async def close(self) -> None:
         """Cancel what still runs and release every handle; the engine may be closed after."""
         await self._running.cancel_all()
-        self._workers.shutdown()
+        await asyncio.get_running_loop().run_in_executor(None, self._workers.shutdown)
         self._running.close()
         self._sessions.close()
 
@@ -178,7 +179,7 @@ class WarehouseServer:
             raise
         finally:
             job.pipe.close_near()
-        result = await work
+        result = await _outcome(work)
         if job.running.cancelled:
             raise server_error(QUERY_WAS_CANCELLED, "Query was cancelled.")
         await exchange.complete(job, result, b"")
@@ -226,8 +227,6 @@ class WarehouseServer:
                 await asyncio.sleep(_RETRY_SECONDS)
         job.pipe.close_near()
         await self._kill(job.running, work)
-        with contextlib.suppress(QueryError):
-            await work
 
     async def _answer_whole(
         self, job: Job, work: "asyncio.Future[Result]", exchange: Exchange, watch: "asyncio.Task[None]"
@@ -235,7 +234,7 @@ class WarehouseServer:
         with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as spool:
             while chunk := await job.pipe.read():
                 spool.write(chunk)
-            result = await work
+            result = await _outcome(work)
             watch.cancel()
             size = spool.tell()
             if not size:
@@ -260,7 +259,7 @@ class WarehouseServer:
             except TimeoutError:
                 break
             if not chunk:
-                result = await work
+                result = await _outcome(work)
                 watch.cancel()
                 await exchange.complete(job, result, b"".join(held) or result.data)
                 return
@@ -272,9 +271,15 @@ class WarehouseServer:
         while chunk := await job.pipe.read():
             await exchange.send_chunk(chunk)
         try:
-            await work
+            await _outcome(work)
         except QueryError as error:
             watch.cancel()
             await exchange.break_off(job, error)
         watch.cancel()
         await exchange.end()
+
+
+async def _outcome(work: "asyncio.Future[Result]") -> Result:
+    """Wait for the worker. Awaiting the future itself would mark it done when this task is cancelled."""
+    await asyncio.wait([work])
+    return work.result()
