@@ -94,8 +94,7 @@ async def read_statement(request: Request, body: Body) -> Statement:
         add_form(request, bytes(form))
         return _statement(request.query.encode())
     start = bytearray(request.query.encode())
-    in_url = len(start)
-    complete = await _fill_some(body, start, _STATEMENT_BYTES, separator=b"\n" if in_url else b"")
+    complete = await _fill_statement(body, start, separator=b"\n" if start else b"")
     statement = _statement(bytes(start))
     if statement.insert is None and not complete:
         await _fill(body, start, _QUERY_BYTES)
@@ -115,14 +114,19 @@ def _statement(data: bytes) -> Statement:
     return Statement(text)
 
 
-async def _fill_some(body: Body, into: bytearray, limit: int, separator: bytes) -> bool:
-    """Read until `into` holds `limit` bytes; returns whether the body has ended. A separator precedes the first."""
-    while len(into) < limit:
+async def _fill_statement(body: Body, into: bytearray, separator: bytes) -> bool:
+    """Read until `into` holds an INSERT with its first rows, or enough of anything else; returns whether the body has
+    ended. The separator stands between the URL's part and the body's."""
+    while len(into) < _STATEMENT_BYTES:
         piece = await body.read()
         if not piece:
             return True
         into += separator + piece
         separator = b""
+        # Rows that come slowly must not wait here: the engine may refuse the statement at once.
+        insert = split_insert(bytes(into[:_STATEMENT_BYTES]))
+        if insert is not None and insert.explicit and insert.data_start < len(into):
+            return False
     return False
 
 

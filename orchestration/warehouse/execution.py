@@ -157,7 +157,7 @@ def _insert(handle: Handle, job: Job, insert: InsertQuery) -> Result:
     _refuse_by_get(job)
     _check_format(insert.format)
     source = f"FROM INFILE '{job.pipe.engine_path}' COMPRESSION 'none'"
-    return handle.run(f"{insert.target}\n{source} {insert.settings} FORMAT {insert.format}")
+    return handle.run(f"{insert.target}\n{source} {insert.settings}\nFORMAT {insert.format}")
 
 
 def _statement(handle: Handle, job: Job) -> Result:
@@ -179,7 +179,7 @@ def _statement(handle: Handle, job: Job) -> Result:
         job.has_output = True
         compression = f" COMPRESSION '{job.encoding}'" if job.encoding else ""
         target = f"INTO OUTFILE '{job.pipe.engine_path}' TRUNCATE{compression}"
-        return handle.run(f"{read.head}\n{target} FORMAT {job.output_format} {read.tail}")
+        return handle.run(f"{read.head}\n{target}\nFORMAT {job.output_format} {read.tail}")
     job.encoding = None
     result = handle.run(sql, job.output_format)
     job.has_output = bool(result.data)

@@ -9,17 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from orchestration.warehouse.engine import Engine, Handle
-from orchestration.warehouse.sql import quote, tokens
+from orchestration.warehouse.sql import quote, tokens, unquote
 from orchestration.warehouse.status import QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING, QueryError, server_error
 
 # A query may be cancelled before the engine lists it, so the kill repeats until the query has ended.
 _KILL_INTERVAL_S = 0.05
 
-# Its own ids and Settings stay visible; only the client's id stands where the client looks for it.
+# What a client looks for: its own id, and its statement without the pipe that the server has put into it.
+_PIPE_CLAUSE = r"\\n(INTO OUTFILE \'/dev/fd/\\d+\' TRUNCATE|FROM INFILE \'/dev/fd/\\d+\')( COMPRESSION \'\\w+\')?"
+_CLIENT_ID = "if(Settings['log_comment'] != '', Settings['log_comment'], {name}) AS {name}"
 _PROCESSES = (
-    "(SELECT * REPLACE (if(Settings['log_comment'] != '', Settings['log_comment'], query_id) AS query_id, "
-    "if(Settings['log_comment'] != '', Settings['log_comment'], initial_query_id) AS initial_query_id) "
-    "FROM system.processes)"
+    f"(SELECT * REPLACE ({_CLIENT_ID.format(name='query_id')}, {_CLIENT_ID.format(name='initial_query_id')}, "
+    f"trimRight(replaceRegexpOne(query, '{_PIPE_CLAUSE}', '')) AS query) FROM system.processes)"
 )
 
 
@@ -121,8 +122,8 @@ def _translate_kill(handle: Handle, sql: str) -> str:
     ids = {client: own for own, _, client in (line.partition("\t") for line in listing.decode().splitlines())}
     pieces, end = [], 0
     for token in tokens(sql):
-        if token.kind == "string" and token.text[1:-1] in ids:
-            pieces += [sql[end : token.start], quote(ids[token.text[1:-1]])]
+        if token.kind == "string" and (own := ids.get(unquote(token.text))):
+            pieces += [sql[end : token.start], quote(own)]
             end = token.end
         elif token.word == "SYNC":
             # A statement that waits for a client to finish its upload would hold a worker thread for as long.

@@ -42,12 +42,16 @@ class ReadQuery:
 
 @dataclass(frozen=True)
 class InsertQuery:
-    """An INSERT whose rows follow as data: target (up to the columns), SETTINGS clause, format, offset of the data."""
+    """An INSERT whose rows follow as data: target (up to the columns), SETTINGS clause, format, offset of the data.
+
+    `explicit` says that VALUES or FORMAT was found: what follows cannot change the statement.
+    """
 
     target: str
     settings: str
     format: str
     data_start: int
+    explicit: bool
 
 
 def tokens(text: str) -> Iterator[Token]:
@@ -117,12 +121,12 @@ def split_insert(data: bytes) -> InsertQuery | None:
         elif token.word in ("SELECT", "WITH", "WATCH") and depth <= 1:
             return None
         elif depth == 0 and token.word == "VALUES":
-            return _insert(data, settings_start, token.start, "Values", token.end)
+            return _insert(data, settings_start, token.start, "Values", token.end, explicit=True)
         elif depth == 0 and token.word == "FORMAT":
             name = next(stream, None)
             if name is not None and name.kind in ("word", "quoted"):
                 start = _data_start(text, name.end)
-                return _insert(data, settings_start, token.start, name.text.strip('`"'), start)
+                return _insert(data, settings_start, token.start, name.text.strip('`"'), start, explicit=True)
             token = name
             continue
         elif depth == 0 and token.word == "SETTINGS":
@@ -133,12 +137,17 @@ def split_insert(data: bytes) -> InsertQuery | None:
             end = token.start
             break
         token = next(stream, None)
-    return _insert(data, settings_start, end, "Values", len(data))
+    return _insert(data, settings_start, end, "Values", len(data), explicit=False)
 
 
 def quote(value: str) -> str:
     """Return `value` as a ClickHouse string literal."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def unquote(literal: str) -> str:
+    """Return the text of a single-quoted ClickHouse string literal."""
+    return re.sub(r"\\(.)|''", lambda match: match.group(1) or "'", literal[1:-1], flags=re.DOTALL)
 
 
 def quote_identifier(name: str) -> str:
@@ -152,9 +161,11 @@ def _data_start(text: str, position: int) -> int:
     return match.end() if match else position
 
 
-def _insert(data: bytes, settings_start: int, end: int, input_format: str, data_start: int) -> InsertQuery:
+def _insert(
+    data: bytes, settings_start: int, end: int, input_format: str, data_start: int, *, explicit: bool
+) -> InsertQuery:
     target_end = settings_start if settings_start >= 0 else end
-    return InsertQuery(_utf8(data[:target_end]), _utf8(data[target_end:end]), input_format, data_start)
+    return InsertQuery(_utf8(data[:target_end]), _utf8(data[target_end:end]), input_format, data_start, explicit)
 
 
 def _utf8(data: bytes) -> str:
