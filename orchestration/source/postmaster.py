@@ -31,7 +31,7 @@ def processes_of(data_dir: Path) -> list[psutil.Process]:
     return found
 
 
-def shut_down(data_dir: Path, *, fast_seconds: float = FAST_SHUTDOWN_SECONDS) -> None:
+def shut_down(data_dir: Path) -> None:
     """End every process of `data_dir`: fast shutdown, then immediate, then kill, each bounded in time.
 
     Orphans of a killed postmaster are ended too; they hold the port and the shared memory.
@@ -42,8 +42,8 @@ def shut_down(data_dir: Path, *, fast_seconds: float = FAST_SHUTDOWN_SECONDS) ->
     postmaster = _postmaster(data_dir)
     if postmaster is not None:
         _signal(postmaster, signal.SIGINT)
-        if not _wait(lambda: not _alive(postmaster), fast_seconds):
-            logger.warning("fast shutdown of postgres took over %g s; shutting down immediately", fast_seconds)
+        if not _wait(lambda: not _alive(postmaster), FAST_SHUTDOWN_SECONDS):
+            logger.warning("fast shutdown of postgres took over %g s; shutting down immediately", FAST_SHUTDOWN_SECONDS)
             _signal(postmaster, signal.SIGQUIT)
             _wait(lambda: not _alive(postmaster), IMMEDIATE_SHUTDOWN_SECONDS)
     for number in (None, signal.SIGQUIT, signal.SIGKILL):
