@@ -20,23 +20,15 @@ _CA_REMEDY = (
 # Part of libpq's or the server's message (lower case), what is wrong, what to do. First match wins.
 _EXPLANATIONS = (
     (
-        ("self-signed certificate in certificate chain", "self signed certificate in certificate chain"),
-        "The source's TLS certificate is not trusted: self-signed certificate in certificate chain.",
-        _CA_REMEDY,
-    ),
-    (
-        ("self-signed certificate", "self signed certificate"),
-        "The source's TLS certificate is not trusted: it is self-signed.",
-        _CA_REMEDY,
-    ),
-    (
         ("certificate has expired",),
         "The source's TLS certificate has expired.",
         "Renew it on the server.",
     ),
     (
-        ("certificate verify failed", "unable to get local issuer", "unknown ca"),
-        "The source's TLS certificate is signed by an authority that is not trusted here.",
+        # libpq does not say which of the two it is.
+        ("certificate verify failed", "self-signed certificate", "unable to get local issuer", "unknown ca"),
+        "The source's TLS certificate is signed by an authority that is not trusted here "
+        "(often a self-signed certificate in the certificate chain).",
         _CA_REMEDY,
     ),
     (
