@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from orchestration.settings import Settings
-from orchestration.warehouse.config import READER
+from orchestration.warehouse.config import READER, READER_LIMITS
 from orchestration.warehouse.engine import Handle
 from orchestration.warehouse.request import Request
 from orchestration.warehouse.sql import Token, quote, tokens
@@ -74,18 +74,29 @@ class Accounts:
         return role
 
 
-# Functions that reach beyond the tables although they are no table functions: `file` reads any file of the machine.
-_FORBIDDEN_FUNCTIONS = re.compile(r"(?:file|catboostevaluate|ai[a-z]+)\Z", re.IGNORECASE)
+# Functions that reach beyond the tables and that no grant covers: `file` reads any file of the machine, `Python` any
+# object of this process.
+_FORBIDDEN_FUNCTIONS = re.compile(
+    r"(?:file|python|catboostevaluate|ai(?:redact|similarity|filter|classify|embed|extract|generate|translate))\Z",
+    re.IGNORECASE,
+)
 
 
 # Texts that could name one of them; a backslash could hide its spelling.
-_SUSPECT = re.compile(r"file|evaluate|ai|\\", re.IGNORECASE)
+_SUSPECT = re.compile(r"file|python|evaluate|ai|\\", re.IGNORECASE)
 
 
-def confine(handle: Handle) -> None:
-    """Drop `handle` to the read-only role; there is no way back for statements that `check_reader` lets pass."""
+def confine(handle: Handle, tag: str) -> None:
+    """Drop `handle` to the read-only role; there is no way back for statements that `check_reader` lets pass.
+
+    `tag` identifies the handle's queries from now on: the profile keeps the reader from changing it.
+    """
+    handle.run(f"SET log_comment = {quote(tag)}")
     handle.run(f"SET ROLE {READER}")
+    # Naming a profile brings its bounds; its values come only with a login.
     handle.run(f"SET profile = '{READER}'")
+    handle.run("SET " + ", ".join(f"{name} = {value}" for name, value in READER_LIMITS.items()))
+    handle.run("SET readonly = 2")
 
 
 def check_reader(handle: Handle, sql: str, parameters: dict[str, str]) -> None:
@@ -115,9 +126,12 @@ def check_reader(handle: Handle, sql: str, parameters: dict[str, str]) -> None:
 
 
 def _may_be_called(found: list[Token], position: int) -> bool:
-    """Whether the name at `position` could be a call, or a function given to another one; a column `t.file` is not."""
-    before = found[position - 1].text if position else ""
-    return before != "."
+    """Whether the name at `position` could be a call, or a function given to another one.
+
+    A column `t.file` and an alias `AS file` are neither.
+    """
+    before = found[position - 1] if position else None
+    return before is None or (before.text != "." and before.word != "AS")
 
 
 def refuse_setting(request: Request) -> None:
@@ -125,8 +139,3 @@ def refuse_setting(request: Request) -> None:
     for name in ("readonly", "profile", "role"):
         if name in request.settings:
             raise server_error(READONLY, f"Cannot modify '{name}' setting in readonly mode.")
-
-
-def is_access_error(error: QueryError) -> bool:
-    """Whether a response should ask for credentials."""
-    return error.code == REQUIRED_PASSWORD

@@ -72,7 +72,6 @@ def write_config(directory: Path, memory: int) -> Path:
 
 
 def _users(memory: int) -> str:
-    limits = "".join(f"<{name}>{value}</{name}>" for name, value in READER_LIMITS.items())
     bounds = "".join(f"<{name}><min>1</min><max>{value}</max></{name}>" for name, value in READER_LIMITS.items())
     constants = "".join(f"<{name}><readonly/></{name}>" for name in _READER_CONSTANT)
     return f"""<clickhouse>
@@ -82,7 +81,7 @@ def _users(memory: int) -> str:
             <max_bytes_before_external_group_by>{_SPILL_BYTES}</max_bytes_before_external_group_by>
             <max_bytes_before_external_sort>{_SPILL_BYTES}</max_bytes_before_external_sort>
         </default>
-        <{READER}>{limits}<constraints>{bounds}{constants}</constraints></{READER}>
+        <{READER}><constraints>{bounds}{constants}</constraints></{READER}>
     </profiles>
     <quotas><default/></quotas>
     <roles>

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 import secrets
 import string
 import time
@@ -18,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 Message = MutableMapping[str, Any]
 Send = Callable[[Message], Awaitable[None]]
+
+_LITERAL = re.compile(r"'(?:[^'\\]|\\.|'')*'?", re.DOTALL)
+_LOGGED_STATEMENT = 2000
 
 # A client that takes nothing for so long is gone.
 _SEND_SECONDS = 300.0
@@ -177,8 +181,13 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": b"" if self._head_only else body})
 
     def _log(self, error: QueryError) -> None:
-        statement = " ".join(self.statement[:300].split())
-        text = " ".join(error.text[:300].split())
+        statement = self.statement[:_LOGGED_STATEMENT]
+        text = error.text[:_LOGGED_STATEMENT]
+        # A literal may be a password, and ClickHouse repeats parts of the statement in its errors.
+        for literal in set(_LITERAL.findall(statement)):
+            text = text.replace(literal, "'?'")
+        statement = _LITERAL.sub("'?'", statement)
+        text, statement = (" ".join(part.split())[:300] for part in (text, statement))
         logger.warning("query_id=%s failed code=%d %s | %s", self.query_id, error.code, text, statement)
 
 

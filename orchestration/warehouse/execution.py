@@ -55,13 +55,8 @@ def execute(engine: Engine, job: Job) -> Result:
     """
     handle: Handle | None = None
     try:
-        handle = job.session.handle if job.session is not None else None
-        fresh = handle is None
-        if handle is None:
-            handle = engine.handle()
-            if job.session is not None:
-                job.session.handle = handle
-        with _configured(handle, job, fresh):
+        handle = _open(engine, job)
+        with _configured(handle, job):
             if job.running.cancelled:
                 raise server_error(QUERY_WAS_CANCELLED, "Query was cancelled.")
             if job.insert is not None:
@@ -73,17 +68,35 @@ def execute(engine: Engine, job: Job) -> Result:
             handle.close()
 
 
+def _open(engine: Engine, job: Job) -> Handle:
+    """Return the session's handle, or a fresh one. A reader's is confined before anything else can hold it."""
+    if job.role is Role.READER:
+        refuse_setting(job.request)
+        if job.request.external:
+            raise server_error(ACCESS_DENIED, "The read-only user may not send external tables.")
+    if job.session is not None and job.session.handle is not None:
+        if job.role is Role.READER:
+            job.running.tag = job.session.tag
+        return job.session.handle
+    handle = engine.handle()
+    if job.role is Role.READER:
+        if job.session is not None:
+            job.running.tag = job.session.tag
+        try:
+            confine(handle, job.running.tag)
+        except QueryError:
+            handle.close()
+            raise
+    if job.session is not None:
+        job.session.handle = handle
+    return handle
+
+
 @contextmanager
-def _configured(handle: Handle, job: Job, fresh: bool) -> Iterator[None]:
+def _configured(handle: Handle, job: Job) -> Iterator[None]:
     """Give the handle the request's database, settings and parameters; a session's handle gets its own back after."""
     request = job.request
     check_setting_names(request)
-    if job.role is Role.READER:
-        refuse_setting(request)
-        if request.external:
-            raise server_error(ACCESS_DENIED, "The read-only user may not send external tables.")
-        if fresh:
-            confine(handle)
     for table in request.external:
         _load_external(handle, table.name, table.structure, table.format, table.data)
     settings = dict(request.settings)
@@ -97,14 +110,11 @@ def _configured(handle: Handle, job: Job, fresh: bool) -> Iterator[None]:
         handle.run(f"USE {quote_identifier(request.database)}")
     assignments = [f"{name} = {quote(value)}" for name, value in settings.items()]
     assignments += [f"param_{name} = {quote(value)}" for name, value in request.parameters.items()]
-    assignments.append(f"log_comment = {quote(job.running.query_id)}")
-    if job.role is Role.READER and not fresh:
-        assignments.pop()
+    if job.role is not Role.READER:
+        assignments.append(f"log_comment = {quote(job.running.tag)}")
     if assignments:
         handle.run("SET " + ", ".join(assignments))
-    if job.role is Role.READER and fresh:
-        handle.run("SET readonly = 2")
-    elif readonly is not None and job.session is None:
+    if readonly is not None and job.session is None:
         handle.run(f"SET readonly = {quote(readonly)}")
     try:
         yield

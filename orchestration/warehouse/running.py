@@ -26,9 +26,13 @@ _PROCESSES = (
 
 @dataclass(eq=False)
 class RunningQuery:
-    """One query between its start and its end; `cancelled` is set before the engine is told."""
+    """One query between its start and its end; `cancelled` is set before the engine is told.
+
+    `tag` is its `log_comment`: the client's id, save in the reader's sessions, whose tag cannot change.
+    """
 
     query_id: str
+    tag: str
     cancelled: bool = False
     finished: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -60,7 +64,7 @@ class RunningQueries:
             raise server_error(
                 QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING, f"Query with id = {query_id[:100]} is already running."
             )
-        query = self._queries[query_id] = RunningQuery(query_id)
+        query = self._queries[query_id] = RunningQuery(query_id, query_id)
         return query
 
     def remove(self, query: RunningQuery) -> None:
@@ -80,7 +84,7 @@ class RunningQueries:
 
     async def tell(self, query: RunningQuery) -> bool:
         """Tell the engine to cancel a query; returns whether it knew the query."""
-        return await asyncio.get_running_loop().run_in_executor(self._killers, self._kill, query.query_id)
+        return await asyncio.get_running_loop().run_in_executor(self._killers, self._kill, query.tag)
 
     async def cancel_all(self) -> None:
         """Cancel every running query and return when all have ended."""
@@ -90,10 +94,10 @@ class RunningQueries:
         """Stop the threads that kill."""
         self._killers.shutdown()
 
-    def _kill(self, query_id: str) -> bool:
+    def _kill(self, tag: str) -> bool:
         handle = self._engine.handle()
         try:
-            result = handle.run(f"KILL QUERY WHERE Settings['log_comment'] = {quote(query_id)} ASYNC")
+            result = handle.run(f"KILL QUERY WHERE Settings['log_comment'] = {quote(tag)} ASYNC")
             return bool(result.data)
         except QueryError:
             return False

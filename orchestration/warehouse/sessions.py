@@ -1,6 +1,7 @@
 """Sessions of the HTTP interface: a handle that outlives its request, with its temporary tables, SET and USE."""
 
 import time
+import uuid
 from dataclasses import dataclass, field
 
 from orchestration.warehouse.engine import Handle
@@ -9,13 +10,14 @@ from orchestration.warehouse.status import SESSION_IS_LOCKED, SESSION_NOT_FOUND,
 
 @dataclass
 class Session:
-    """One session; `handle` is None until the first request on it has opened one."""
+    """One session; `handle` is None until the first request on it has opened one. `tag` names it to the engine."""
 
     key: tuple[str, str]
     handle: Handle | None = None
     busy: bool = False
     timeout: int = 60
-    expires_at: float = field(default=0.0)
+    expires_at: float = 0.0
+    tag: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
 class Sessions:
