@@ -28,7 +28,7 @@ _EXPLANATIONS = (
         # libpq does not say which of the two it is.
         ("certificate verify failed", "self-signed certificate", "unable to get local issuer", "unknown ca"),
         "The source's TLS certificate is signed by an authority that is not trusted here "
-        "(often a self-signed certificate in the certificate chain).",
+        "(usually: self-signed certificate in certificate chain).",
         _CA_REMEDY,
     ),
     (

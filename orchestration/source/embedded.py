@@ -106,6 +106,7 @@ class EmbeddedPostgres:
         self.log_file = self.data_dir.with_name(self.data_dir.name + ".log")
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: IO[bytes] | None = None
+        self._log_start = 0
 
     def dsn(self, database: str = DATABASE) -> str:
         """Return the connection string of one of its databases."""
@@ -191,6 +192,7 @@ class EmbeddedPostgres:
         self._rotate_log()
         command = [str(programs / "postgres"), "-D", str(self.data_dir), "-p", str(self.port)]
         with self.log_file.open("ab") as log:
+            self._log_start = log.tell()
             self._process = subprocess.Popen(
                 identity.command(command, die_with_parent=die_with_parent),
                 cwd=self.data_dir,
@@ -321,7 +323,7 @@ class EmbeddedPostgres:
 
     def _trouble(self, what: str, output: str | None = None) -> UserError:
         """Explain a failure from `output`, or from the end of the server's log."""
-        text = _tail(self.log_file) if output is None else output
+        text = _tail(self.log_file, self._log_start) if output is None else output
         for sign, message, remedy in _TROUBLES:
             if sign in text:
                 facts = {"directory": self.data_dir, "port": self.port}
@@ -337,8 +339,9 @@ def _write_private(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _tail(path: Path, size: int = 4000) -> str:
+def _tail(path: Path, start: int, size: int = 8000) -> str:
+    """Return the end of what was written to `path` after offset `start`."""
     try:
-        return path.read_bytes()[-size:].decode("utf-8", errors="replace")
+        return path.read_bytes()[start:][-size:].decode("utf-8", errors="replace")
     except OSError:
         return ""

@@ -65,11 +65,12 @@ def migrate(dsn: str, head: str = LATEST) -> str:
             connection.execute(f"set lock_timeout = '{_LOCK_TIMEOUT}'")
             connection.execute("select pg_advisory_lock(%s)", (_ADVISORY_LOCK,))
             applied = _applied_versions(connection)
-            for migration in known:
-                if migration.version <= wanted and migration.version not in applied:
-                    _apply(connection, migration)
-                    applied.append(migration.version)
-            return max(applied)
+            missing = [step for step in known if step.version <= wanted and step.version not in applied]
+            for migration in missing:
+                _apply(connection, migration)
+            if missing:
+                logger.info("source schema migrated from %s to %s", max(applied, default="nothing"), wanted)
+            return max([*applied, wanted])
         except psycopg.errors.LockNotAvailable as error:
             raise UserError(
                 f"Another session holds a lock that the schema migration needs for more than {_LOCK_TIMEOUT}.",
@@ -133,7 +134,7 @@ def _apply(connection: psycopg.Connection, migration: Migration) -> None:
             f"Schema migration {migration.version} ({migration.name}) failed: {detail}.",
             "The schema stands at the version before it; correct the cause, then try again.",
         ) from error
-    logger.info("schema migration %s (%s) applied", migration.version, migration.name)
+    logger.debug("schema migration %s (%s) applied", migration.version, migration.name)
 
 
 def _relation_exists(connection: psycopg.Connection, name: str) -> bool:
