@@ -40,3 +40,8 @@
         {% endfor %}
     {% endif %}
 {% endmacro %}
+
+{# Age of the mirror's watermark, in seconds, beyond which a metric is stale. #}
+{% macro maximum_staleness_seconds() -%}
+    {{ env_var('JANGAR_TORGHUT_QUANT_MAX_STALENESS_SECONDS', '15') | int }}
+{%- endmacro %}

@@ -21,7 +21,10 @@ select
     arrayMap(position -> position.1, held) as position_symbols,
     -- A short position has a negative quantity and value, also where the broker wrote them unsigned.
     arrayMap(position -> if(position.6, -abs(position.2), position.2), held) as position_quantities,
-    arrayMap(position -> if(position.6, -abs(position.3), position.3), held) as position_values,
+    arrayMap(
+        position -> if(position.6, -abs(position.3), position.3),
+        arrayMap(position -> (position.1, position.2, coalesce(position.3, toDecimal128(position.2 * position.4, 12)), position.4, position.5, position.6), held)
+    ) as position_values,
     arrayMap(position -> position.4, held) as position_prices,
     arrayMap(position -> position.5, held) as position_entry_prices,
     _version as source_version,

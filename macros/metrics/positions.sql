@@ -1,0 +1,171 @@
+{# Rows (account, strategy_id, symbol, edge, ...): the ledger's state of every key at the end (edge 0) and at the start of
+   every window (edges 1 to 7), with a mark for each.
+
+   The mark is the mid of a quote not older than a minute of trading time, else the close of such a bar, else the later
+   of the account's last trade in the instrument and the price in its last position snapshot. #}
+{% macro position_values() %}
+    select
+        states.account as account,
+        states.strategy_id as strategy_id,
+        states.symbol as symbol,
+        states.edge as edge,
+        states.ordinal as ordinal,
+        states.executed_at as last_fill_at,
+        states.quantity as quantity,
+        states.open_cost as open_cost,
+        states.cumulative_realized_pnl as cumulative_realized_pnl,
+        states.cumulative_fee as cumulative_fee,
+        states.cumulative_notional as cumulative_notional,
+        states.cumulative_feeless_notional as cumulative_feeless_notional,
+        multiIf(
+            quotes.mid > 0, ('mid', toDecimal128(quotes.mid, 12)),
+            bars.close > 0, ('bar', toDecimal128(bars.close, 12)),
+            holdings.price > 0 and holdings.snapshot_at >= states.traded_at, ('snapshot', assumeNotNull(holdings.price)),
+            states.traded_price > 0, ('trade', states.traded_price),
+            ('', toDecimal128(0, 12))
+        ) as mark
+    from ({{ position_states() }}) as states
+    left join
+        ({{ quote_marks() }}) as quotes
+        on states.account = quotes.account and states.edge = quotes.edge and states.symbol = quotes.symbol
+    left join
+        ({{ bar_marks() }}) as bars
+        on states.account = bars.account and states.edge = bars.edge and states.symbol = bars.symbol
+    left join
+        ({{ snapshot_marks() }}) as holdings
+        on states.account = holdings.account and states.edge = holdings.edge and states.symbol = holdings.symbol
+{% endmacro %}
+
+{# The ledger row of every key that stood last at each edge, with the account's last trade in the instrument. #}
+{% macro position_states() %}
+    select
+        last_fills.edge as edge,
+        ledger.account as account,
+        ledger.strategy_id as strategy_id,
+        ledger.symbol as symbol,
+        ledger.ordinal as ordinal,
+        ledger.executed_at as executed_at,
+        ledger.position_after as quantity,
+        ledger.open_cost as open_cost,
+        ledger.cumulative_realized_pnl as cumulative_realized_pnl,
+        ledger.cumulative_fee as cumulative_fee,
+        ledger.cumulative_notional as cumulative_notional,
+        ledger.cumulative_feeless_notional as cumulative_feeless_notional,
+        max(ledger.executed_at) over instrument as traded_at,
+        argMax(ledger.price, (ledger.executed_at, ledger.sequence, ledger.fill_id)) over instrument as traded_price
+    from {{ ref("position_ledger") }} as ledger final
+    inner join
+        (
+            select account, strategy_id, symbol, last_fill.1 as edge, last_fill.2 as ordinal
+            from
+                (
+                    select
+                        ledger.account as account,
+                        ledger.strategy_id as strategy_id,
+                        ledger.symbol as symbol,
+                        arrayJoin(
+                            arrayZip(
+                                range(toUInt8(8)),
+                                maxForEach(
+                                    arrayMap(
+                                        moment -> if(ledger.executed_at <= moment, ledger.ordinal, 0), edge.moments
+                                    )
+                                )
+                            )
+                        ) as last_fill
+                    from {{ ref("position_ledger") }} as ledger final
+                    inner join ({{ account_moments() }}) as edge on ledger.account = edge.account
+                    where ledger.executed_at <= {{ as_of() }}
+                    group by account, strategy_id, symbol
+                )
+            where last_fill.2 > 0
+        ) as last_fills
+        on ledger.account = last_fills.account
+        and ledger.strategy_id = last_fills.strategy_id
+        and ledger.symbol = last_fills.symbol
+        and ledger.ordinal = last_fills.ordinal
+    where ledger.executed_at <= {{ as_of() }}
+    window instrument as (partition by ledger.account, ledger.symbol, last_fills.edge)
+{% endmacro %}
+
+{# Minutes in which a quote or bar may lie that still counts at an edge, one row per minute and edge of an account. #}
+{% macro edge_minutes() %}
+    select
+        item.account as account,
+        item.edge as edge,
+        item.quotes_from as quotes_from,
+        item.edge_at as edge_at,
+        arrayJoin(arrayDistinct([toStartOfMinute(item.quotes_from), toStartOfMinute(item.edge_at)])) as minute
+    from (select arrayJoin({{ edges() }}) as item)
+{% endmacro %}
+
+{# The last mid at each edge, per account and symbol. #}
+{% macro quote_marks() %}
+    select
+        minutes.account as account,
+        minutes.edge as edge,
+        cast(quote.symbol as String) as symbol,
+        argMax(quote.mid, (quote.quoted_at, quote.sequence)) as mid
+    from {{ ref("stg_torghut__ta_quotes") }} as quote
+    inner join ({{ edge_minutes() }}) as minutes on toStartOfMinute(quote.quoted_at) = minutes.minute
+    where
+        toStartOfMinute(quote.quoted_at) in (select minute from ({{ edge_minutes() }}))
+        and quote.quoted_at >= minutes.quotes_from
+        and quote.quoted_at <= minutes.edge_at
+    group by account, edge, symbol
+{% endmacro %}
+
+{# The last close of a bar at each edge, per account and symbol. #}
+{% macro bar_marks() %}
+    select
+        minutes.account as account,
+        minutes.edge as edge,
+        cast(bar.symbol as String) as symbol,
+        argMax(bar.close, (bar.closed_at, bar.sequence)) as close
+    from {{ ref("stg_torghut__ta_bars") }} as bar
+    inner join ({{ edge_minutes() }}) as minutes on toStartOfMinute(bar.bar_at) = minutes.minute
+    where
+        toStartOfMinute(bar.bar_at) in (select minute from ({{ edge_minutes() }}))
+        and bar.bar_at >= minutes.quotes_from
+        and bar.closed_at <= minutes.edge_at
+    group by account, edge, symbol
+{% endmacro %}
+
+{# The prices of the account's last position snapshot at each edge. #}
+{% macro snapshot_marks() %}
+    select account, edge, taken_at as snapshot_at, position.1 as symbol, position.2 as price
+    from
+        (
+            select
+                snapshot.account as account,
+                moment.edge as edge,
+                max(snapshot.snapshot_at) as taken_at,
+                argMax(arrayZip(snapshot.position_symbols, snapshot.position_prices), snapshot.snapshot_at) as positions
+            from {{ ref("position_snapshot_fact") }} as snapshot final
+            inner join
+                (
+                    select item.account as account, item.edge as edge, item.edge_at as edge_at
+                    from (select arrayJoin({{ edges() }}) as item)
+                ) as moment
+                on snapshot.account = moment.account
+            where
+                snapshot.snapshot_at <= moment.edge_at
+                and (snapshot.account, snapshot.snapshot_at) in (
+                    select
+                        account,
+                        arrayJoin(
+                            maxForEach(
+                                arrayMap(
+                                    moment -> if(snapshot_at <= moment, snapshot_at, toDateTime64(0, 6, 'UTC')), moments
+                                )
+                            )
+                        )
+                    from {{ ref("position_snapshot_fact") }}
+                    inner join ({{ account_moments() }}) as edge using (account)
+                    where snapshot_at <= {{ as_of() }}
+                    group by account
+                )
+            group by account, edge
+        )
+    array join positions as position
+{% endmacro %}

@@ -1,0 +1,1 @@
+{{ metric_rows(risk_formulas()) }}
