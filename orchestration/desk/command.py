@@ -1,7 +1,6 @@
 """The command `jangar-quant desk`: history up to now, then live trading, until stopped."""
 
 import logging
-import signal
 import sys
 import time
 
@@ -35,8 +34,9 @@ def desk(
             "TORGHUT_DB_DSN is set, and the simulated desk does not write into a source that may be a real Torghut.",
             "Unset it to use the embedded Postgres, or pass --allow-external if that database is for tests only.",
         )
-    # SIGTERM interrupts like Ctrl-C, also inside a database call: what was not committed is rolled back.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # The drivers tell every failed attempt; the desk tells an outage once.
+    for name in ("urllib3", "clickhouse_connect", "psycopg"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         _run(settings, rate or settings.desk_rate)
     except KeyboardInterrupt:
@@ -45,9 +45,11 @@ def desk(
 
 def _run(settings: Settings, rate: float) -> None:
     from orchestration.desk.history import scene
-    from orchestration.desk.live import run
+    from orchestration.desk.live import Stop, run
     from orchestration.desk.ta import TaFeed
 
+    stop = Stop()
+    stop.install()
     stage = scene(settings)
     feed = None
     if settings.ta_clickhouse_url is None:
@@ -70,6 +72,7 @@ def _run(settings: Settings, rate: float) -> None:
 
     def on_progress(done: int, total: int, what: str) -> None:
         nonlocal task, told
+        stop.check()
         if progress.disable:
             if time.monotonic() - told >= _LOG_SECONDS:
                 told = time.monotonic()
@@ -83,7 +86,7 @@ def _run(settings: Settings, rate: float) -> None:
             progress.stop()
 
     try:
-        run(settings, stage, rate, on_progress)
+        run(settings, stage, rate, stop, on_progress)
     finally:
         progress.stop()
         if feed is not None:

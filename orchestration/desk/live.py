@@ -6,8 +6,11 @@ suspended machine are one and the same case.
 
 import heapq
 import logging
+import signal
+import threading
 import time
 from collections.abc import Callable
+from types import FrameType
 
 import psycopg
 
@@ -26,6 +29,9 @@ logger = logging.getLogger(__name__)
 # flush each, which limits a desktop disk to some hundred per second.
 _BATCH_ABOVE = 20.0
 _TICK_SECONDS = 0.02
+# A desk that has fallen behind catches up in transactions of this much trading: a backlog of two minutes at 500
+# decisions/s in one transaction took 700 MB.
+_LONGEST_BATCH = SECOND
 # An idle desk looks at the clock this often.
 _IDLE_SECONDS = 0.5
 # After such a pause (a suspended machine, a stuck disk) the past is filled as history instead of replayed live.
@@ -34,10 +40,36 @@ _FIRST_RETRY_SECONDS = 0.25
 _LAST_RETRY_SECONDS = 10.0
 
 
-def run(settings: Settings, stage: Scene, rate: float, on_progress: OnProgress | None = None) -> None:
+class Stop:
+    """SIGTERM as an interrupt that cannot get lost.
+
+    The interrupt ends a wait for the database at once, but libpq's clean-up may raise an error of its own in its
+    place; the flag still tells why.
+    """
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+
+    def install(self) -> None:
+        """Take SIGTERM and Ctrl-C; only in the main thread."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt when the process has been asked to stop."""
+        if self._asked.is_set():
+            raise KeyboardInterrupt
+
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        self._asked.set()
+        raise KeyboardInterrupt
+
+
+def run(settings: Settings, stage: Scene, rate: float, stop: Stop, on_progress: OnProgress | None = None) -> None:
     """Trade until a signal ends the process. A source that goes away is awaited.
 
     Raises:
+        KeyboardInterrupt: a signal came.
         UserError: the source cannot be reached at the start, has no schema, or another desk is writing to it.
     """
     from orchestration.source.connection import connect
@@ -48,8 +80,9 @@ def run(settings: Settings, stage: Scene, rate: float, on_progress: OnProgress |
         try:
             with connect(settings, connect_timeout=5) as connection, only_desk(connection):
                 reached, retry = True, _FIRST_RETRY_SECONDS
-                _trade(connection, stage, rate, settings.desk_history_days, on_progress)
+                _trade(connection, stage, rate, settings.desk_history_days, stop, on_progress)
         except (psycopg.OperationalError, psycopg.InterfaceError, UserError) as error:
+            stop.check()
             if not reached:
                 raise
             if retry == _FIRST_RETRY_SECONDS:
@@ -69,7 +102,12 @@ def shared_rate(stage: Scene, account: Account, total: float) -> Callable[[int],
 
 
 def _trade(
-    connection: psycopg.Connection, stage: Scene, total_rate: float, days: int, on_progress: OnProgress | None
+    connection: psycopg.Connection,
+    stage: Scene,
+    total_rate: float,
+    days: int,
+    stop: Stop,
+    on_progress: OnProgress | None,
 ) -> None:
     """Fill the gap up to now, then trade; returns when the clock has run away and the gap is to be filled again."""
     writer = Writer(connection)
@@ -81,12 +119,14 @@ def _trade(
     logger.info("live at %g decisions/s from %s", total_rate, to_datetime(now).isoformat(timespec="seconds"))
     batched = total_rate > _BATCH_ABOVE
     while True:
+        stop.check()
         now = now_us()
         due = [engine.next_us for engine in engines if engine.next_us is not None]
         if due and now - min(due) > _LOST_TIME:
             logger.warning("%.0f s have passed without trading; filling them", (now - min(due)) / SECOND)
             return
-        changes = heapq.merge(*(engine.advance(now) for engine in engines), key=lambda change: change.us)
+        until = min(now, min(due) + _LONGEST_BATCH) if due else now
+        changes = heapq.merge(*(engine.advance(until) for engine in engines), key=lambda change: change.us)
         if batched:
             with connection.pipeline(), connection.transaction():
                 writer.write(statement for change in changes for statement in statements(change))

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from orchestration.desk.clock import to_us
 from orchestration.desk.history import scene
@@ -91,6 +92,24 @@ def test_a_lost_connection_is_opened_again(
         "an absent warehouse is told once and does not stop trading"
     )
     _check_snapshot(connection, latest_source)
+
+
+@pytest.mark.parametrize("rate", ["15", "300"])
+def test_sigterm_stops_at_any_moment(
+    latest_source: str, connection: psycopg.Connection, start_desk: StartDesk, rate: str
+) -> None:
+    desk = start_desk("--rate", rate)
+    wait_for(lambda: count(connection, FINAL) >= 5, 30, "fills")
+    # The desk waits for a lock in the middle of a transaction.
+    with connection.transaction():
+        connection.execute("lock table executions in access exclusive mode")
+        wait_for(
+            lambda: count(connection, "select count(*) from pg_locks where not granted"), 10, "the desk to wait for us"
+        )
+        asked = time.monotonic()
+        desk.send_signal(signal.SIGTERM)
+        assert desk.wait(5) == 0
+        assert time.monotonic() - asked < 2
 
 
 def test_load_mode_writes_hundreds_a_second(
