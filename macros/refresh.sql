@@ -10,9 +10,10 @@
     where 0
 {%- endmacro %}
 
-{# `refreshable` config of a view that appends to its target every second, after the views in `after`. #}
-{% macro every_second(after=[], append=true) %}
-    {%- set milliseconds = env_var('JANGAR_TORGHUT_QUANT_COMPUTE_INTERVAL_MS', '1000') | int -%}
+{# `refreshable` config of a view that runs every second (a tier's view: at the configured interval), after the views in
+   `after`, and appends to its target or replaces it. #}
+{% macro every_second(after=[], append=true, tier=false) %}
+    {%- set milliseconds = (env_var('JANGAR_TORGHUT_QUANT_COMPUTE_INTERVAL_MS', '1000') if tier else '1000') | int -%}
     {%- set interval = 'EVERY ' ~ (milliseconds // 1000) ~ ' SECOND' -%}
     {%- set names = [] -%}
     {%- for name in after %}{% do names.append(target.schema ~ '.' ~ name) %}{% endfor -%}

@@ -1,0 +1,12 @@
+{# A metric's value at the precision of the dictionary. The only rounding there is. #}
+{% macro rounded(value, metric_name) -%}
+    round(
+        {{ value }},
+        transform(
+            {{ metric_name }},
+            (select groupArray(metric_name) from {{ ref('metric_definitions') }}),
+            (select groupArray(toInt8(precision)) from {{ ref('metric_definitions') }}),
+            toInt8(6)
+        )
+    )
+{%- endmacro %}

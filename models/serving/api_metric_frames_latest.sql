@@ -1,0 +1,29 @@
+-- Rounded once, here, and aged again: freshness is that of this moment, also when the tier has stopped computing.
+with dateDiff('millisecond', latest.watermark, now64(3)) / 1000 as age_seconds
+select
+    latest.strategy_id as strategy_id,
+    ifNull(strategies.strategy_name, '') as strategy_name,
+    latest.account as account,
+    latest.window as window,
+    latest.metric_name as metric_name,
+    latest.as_of as as_of,
+    {{ rounded("latest.value", "latest.metric_name") }} as value,
+    latest.unit as unit,
+    latest.status as status,
+    if(
+        latest.quality = 'good' and age_seconds > {{ maximum_staleness_seconds() }}, 'stale', toString(latest.quality)
+    ) as quality,
+    latest.reason as reason,
+    age_seconds as freshness_seconds,
+    latest.watermark as watermark,
+    latest.last_event_at as last_event_at,
+    latest.sample_count as sample_count,
+    latest.window_start as window_start,
+    latest.window_end as window_end,
+    latest.formula_version as formula_version,
+    latest.meta as meta,
+    latest.changed_at as changed_at
+from {{ ref("quant_metrics_latest") }} as latest
+left join
+    (select strategy_id, strategy_name from {{ ref("api_strategies") }}) as strategies
+    on latest.strategy_id = strategies.strategy_id

@@ -1,0 +1,55 @@
+{{ config(contract={"enforced": true}) }}
+with
+    (select max(watermark) from {{ source("torghut_raw", "mirror_checkpoint") }}) as mirrored_until,
+    views as (
+        select view, last_success_time, exception
+        from system.view_refreshes
+        where database = '{{ target.schema }}'
+    ),
+    stages as (
+        select 'facts' as stage, 2 as ordinal, view
+        from views
+        where
+            view in (
+                'decision_fact_refresh',
+                'execution_version_fact_refresh',
+                'order_event_fact_refresh',
+                'position_snapshot_fact_refresh',
+                'changed_order_refresh',
+                'trade_execution_fact_refresh'
+            )
+        union all
+        select 'ledger' as stage, 3 as ordinal, view
+        from views
+        where view in ('changed_position_refresh', 'position_ledger_refresh')
+        union all
+        select 'light_tier' as stage, 4 as ordinal, view
+        from views
+        where view = 'quant_metrics_latest_refresh'
+        union all
+        select 'series' as stage, 5 as ordinal, view
+        from views
+        where view = 'quant_metrics_series_refresh'
+    )
+select
+    'mirror' as stage,
+    toUInt8(1) as ordinal,
+    mirrored_until as watermark,
+    dateDiff('millisecond', mirrored_until, now64(6)) / 1000 as lag_seconds,
+    toNullable(max(status.updated_at)) as last_success_at,
+    arrayStringConcat(groupArrayIf(status.detail, status.state not in ('streaming', 'leader')), '; ') as error,
+    arrayStringConcat(groupArray(toString(status.state)), '; ') as state
+from {{ source("torghut_raw", "mirror_status") }} as status final
+union all
+select
+    stage,
+    toUInt8(any(ordinal)) as ordinal,
+    -- A stage has seen what was mirrored when its slowest view last succeeded.
+    least(toNullable(toDateTime64(min(last_success_time), 6, 'UTC')), mirrored_until) as watermark,
+    dateDiff('millisecond', watermark, now64(6)) / 1000 as lag_seconds,
+    toNullable(toDateTime64(min(last_success_time), 6, 'UTC')) as last_success_at,
+    arrayStringConcat(groupArrayIf(exception, exception != ''), '; ') as error,
+    if(error = '', 'running', 'failing') as state
+from stages
+inner join views on stages.view = views.view
+group by stage
