@@ -13,7 +13,7 @@ import psycopg
 from orchestration.errors import UserError
 from orchestration.mirror import protocol
 from orchestration.mirror.batch import Batch, TableRows
-from orchestration.mirror.catalog import Table, TypeResolver, find_table
+from orchestration.mirror.catalog import Table, TypeResolver, find_table, target_name
 from orchestration.mirror.control import Checkpoint, Control, LossyValue, TableState, format_microseconds
 from orchestration.mirror.inbox import KEEPALIVE, Chunk
 from orchestration.mirror.layout import Layout, LayoutColumn
@@ -65,7 +65,7 @@ class Applier:
         self._commit_time = 0
         self._commits = False
         self._reply_wanted = False
-        self._arrived = 0.0
+        self._arrived = self._flushed_at = self._flush_took = 0.0
         self._next = last
         self.checkpoint = last
         self.tables: dict[str, TableState] = {}
@@ -81,7 +81,7 @@ class Applier:
         """Seconds until the batch should be flushed, None when there is nothing to flush."""
         if not self._commits:
             return None
-        return max(0.0, self._arrived + self._flush_seconds - time.monotonic())
+        return max(0.0, self._due_at() - time.monotonic())
 
     def apply(self, chunk: Chunk) -> None:
         """Apply messages in stream order; flushes on the way when the batch is due or big."""
@@ -115,8 +115,11 @@ class Applier:
     def flush(self) -> None:
         """Insert what is complete and write its checkpoint; only between transactions, and only if there is any."""
         if self._commits and not self._in_transaction:
+            started = time.monotonic()
             self._insert_batch()
             self.write_checkpoint(self._next.lsn, self._next.watermark)
+            self._flushed_at = time.monotonic()
+            self._flush_took = self._flushed_at - started
 
     def write_checkpoint(self, lsn: int, watermark: int) -> None:
         """Record that everything up to `lsn` is visible under the current batch number, and begin the next batch."""
@@ -125,6 +128,14 @@ class Applier:
         self._next = self.checkpoint
         self._commits = False
         self._number(self._applied + 1)
+
+    def _due_at(self) -> float:
+        """When the batch should be flushed: when its first change has waited long enough.
+
+        But no sooner than the last flush took after its end: behind a backlog every change has waited long enough, and
+        one flush per transaction would never catch up.
+        """
+        return max(self._arrived + self._flush_seconds, self._flushed_at + self._flush_took)
 
     @property
     def applied(self) -> int:
@@ -155,7 +166,7 @@ class Applier:
         self._commits = True
         watermark = max(self._next.watermark, self._commit_time - WATERMARK_MARGIN_MICROSECONDS)
         self._next = Checkpoint(self._applied, end_lsn, watermark)
-        if time.monotonic() - self._arrived >= self._flush_seconds:
+        if time.monotonic() >= self._due_at():
             self.flush()
 
     def _keepalive(self, wal_end: int) -> None:
@@ -229,7 +240,7 @@ class Applier:
     def _relation(self, relation: Relation) -> None:
         """Follow the layout that the stream announces. It may change within a transaction."""
         table = find_table(self._source, relation.oid)
-        name = target_name(relation)
+        name = target_name(relation.schema, relation.name)
         # Rows at hand have the layout from before.
         self._insert_batch()
         self._cache.forget_relation(relation.oid)
@@ -329,11 +340,6 @@ class Applier:
             text = original.decode("utf-8", errors="replace")
             self._batch.lossy.append(LossyValue(layout.target, layout.names[index], key, version, text))
         self._lost.clear()
-
-
-def target_name(relation: Relation) -> str:
-    """Return the name of a relation's copy."""
-    return Table(relation.oid, relation.schema, relation.name, 0, "", (), (), None).target
 
 
 def no_identity(schema: str, name: str) -> UserError:

@@ -40,7 +40,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A published table. `key` is its usable identity in index order, empty when it has none."""
+    """A published table. `key` is its usable identity in index order, empty when it has none.
+
+    `membership` is the OID of its entry in the publication, 0 when the publication covers a schema or everything.
+    """
 
     oid: int
     schema: str
@@ -50,11 +53,12 @@ class Table:
     key: tuple[str, ...]
     columns: tuple[Column, ...]
     row_filter: str | None
+    membership: int = 0
 
     @property
     def target(self) -> str:
         """Name of the copy in the warehouse."""
-        return self.name if self.schema == SCHEMA else f"{self.schema}__{self.name}"
+        return target_name(self.schema, self.name)
 
     def column(self, name: str) -> Column | None:
         """Return the column of that name, if the table has it."""
@@ -95,10 +99,12 @@ def published_tables(connection: psycopg.Connection, publication: str) -> list[T
     rows = connection.execute(
         """
         select c.oid::bigint, n.nspname, c.relname, c.relfilenode::bigint, c.relreplident,
-               to_jsonb(p) -> 'attnames', to_jsonb(p) ->> 'rowfilter'
+               to_jsonb(p) -> 'attnames', to_jsonb(p) ->> 'rowfilter', coalesce(r.oid::bigint, 0)
         from pg_publication_tables p
+        join pg_publication b on b.pubname = p.pubname
         join pg_namespace n on n.nspname = p.schemaname
         join pg_class c on c.relnamespace = n.oid and c.relname = p.tablename
+        left join pg_publication_rel r on r.prpubid = b.oid and r.prrelid = c.oid
         where p.pubname = %s
         """,
         (publication,),
@@ -107,11 +113,34 @@ def published_tables(connection: psycopg.Connection, publication: str) -> list[T
     return sorted(tables, key=lambda table: (insert_rank(table.target), table.target))
 
 
+def read_publication(connection: psycopg.Connection, publication: str) -> tuple[int, dict[str, int]]:
+    """Return the OID of a publication, 0 when it does not exist, and its tables' memberships by name of the copy."""
+    rows = connection.execute(
+        """
+        select b.oid::bigint, p.schemaname, p.tablename, coalesce(r.oid::bigint, 0)
+        from pg_publication b
+        left join pg_publication_tables p on p.pubname = b.pubname
+        left join pg_namespace n on n.nspname = p.schemaname
+        left join pg_class c on c.relnamespace = n.oid and c.relname = p.tablename
+        left join pg_publication_rel r on r.prpubid = b.oid and r.prrelid = c.oid
+        where b.pubname = %s
+        """,
+        (publication,),
+    ).fetchall()
+    members = {target_name(schema, name): membership for _, schema, name, membership in rows if name is not None}
+    return (rows[0][0] if rows else 0), members
+
+
+def target_name(schema: str, name: str) -> str:
+    """Return the name of a table's copy in the warehouse."""
+    return name if schema == SCHEMA else f"{schema}__{name}"
+
+
 def find_table(connection: psycopg.Connection, oid: int) -> Table | None:
     """Return a table by its OID, None when it was dropped. Publication filters are not read."""
     row = connection.execute(
         """
-        select c.oid::bigint, n.nspname, c.relname, c.relfilenode::bigint, c.relreplident, null, null
+        select c.oid::bigint, n.nspname, c.relname, c.relfilenode::bigint, c.relreplident, null, null, 0
         from pg_class c
         join pg_namespace n on n.oid = c.relnamespace
         where c.oid = %s
@@ -174,7 +203,7 @@ class TypeResolver:
 
 
 def _table(connection: psycopg.Connection, row: tuple[Any, ...]) -> Table:
-    oid, schema, name, storage, identity, published_columns, row_filter = row
+    oid, schema, name, storage, identity, published_columns, row_filter, membership = row
     columns = connection.execute(
         """
         select attname, atttypid::bigint, atttypmod, not attnotnull,
@@ -194,6 +223,7 @@ def _table(connection: psycopg.Connection, row: tuple[Any, ...]) -> Table:
         _key(connection, oid, identity),
         tuple(Column(*column) for column in columns if published_columns is None or column[0] in published_columns),
         row_filter,
+        membership,
     )
 
 

@@ -14,6 +14,10 @@ CHECKPOINT, STATUS, POSITION, TABLE, LOSSY = (
     "mirror_table",
     "mirror_lossy_values",
 )
+_POSITION_COLUMNS = (
+    *("slot", "generation", "system_identifier", "timeline"),
+    *("version_base", "consistent_lsn", "publication_oid", "phase"),
+)
 _CHECKPOINT_DAYS = 3
 _TIME = "DateTime64(6, 'UTC')"
 
@@ -45,15 +49,20 @@ class Position:
     timeline: int
     version_base: int
     consistent_lsn: int
+    publication_oid: int
     phase: str
 
 
 @dataclass(frozen=True)
 class TableState:
-    """A table whose rows are all copied: OID and storage (relfilenode) in the source at that time."""
+    """A table whose rows are all copied: OID and storage (relfilenode) in the source at that time.
+
+    `membership` is the OID of its entry in the publication: another one means that it was taken out and put back.
+    """
 
     oid: int
     storage: int
+    membership: int
     generation: int
 
 
@@ -98,8 +107,8 @@ class Control:
             POSITION,
             [
                 *("slot String", "generation UInt32", "system_identifier String", "timeline UInt32"),
-                *("version_base UInt64", "consistent_lsn UInt64", "phase LowCardinality(String)"),
-                f"recorded_at {_TIME}",
+                *("version_base UInt64", "consistent_lsn UInt64", "publication_oid UInt32"),
+                *("phase LowCardinality(String)", f"recorded_at {_TIME}"),
             ],
             "MergeTree",
             "ORDER BY (slot, recorded_at)",
@@ -107,8 +116,8 @@ class Control:
         create(
             TABLE,
             [
-                *("slot String", "table_name String", "oid UInt32", "storage UInt32", "generation UInt32"),
-                f"recorded_at {_TIME}",
+                *("slot String", "table_name String", "oid UInt32", "storage UInt32", "membership UInt32"),
+                *("generation UInt32", f"recorded_at {_TIME}"),
             ],
             "ReplacingMergeTree(recorded_at)",
             "ORDER BY (slot, table_name)",
@@ -126,7 +135,7 @@ class Control:
     def read_position(self) -> Position | None:
         """Return the newest position, None when this slot never fed this warehouse."""
         rows = self._query(
-            "slot, generation, system_identifier, timeline, version_base, consistent_lsn, phase",
+            ", ".join(_POSITION_COLUMNS),
             POSITION,
             "WHERE slot = {slot:String} ORDER BY recorded_at DESC LIMIT 1",
         )
@@ -134,8 +143,7 @@ class Control:
 
     def write_position(self, position: Position) -> None:
         """Record a position."""
-        columns = ("slot", "generation", "system_identifier", "timeline", "version_base", "consistent_lsn", "phase")
-        self._insert(POSITION, columns, [[getattr(position, column) for column in columns]])
+        self._insert(POSITION, _POSITION_COLUMNS, [[getattr(position, column) for column in _POSITION_COLUMNS]])
 
     def read_checkpoint(self) -> Checkpoint | None:
         """Return the newest checkpoint of this slot."""
@@ -176,15 +184,17 @@ class Control:
 
     def read_tables(self) -> dict[str, TableState]:
         """Return the tables that are whole, by name of the copy."""
-        rows = self._query("table_name, oid, storage, generation", f"{TABLE}", "FINAL WHERE slot = {slot:String}")
-        return {name: TableState(oid, storage, generation) for name, oid, storage, generation in rows}
+        rows = self._query(
+            "table_name, oid, storage, membership, generation", TABLE, "FINAL WHERE slot = {slot:String}"
+        )
+        return {row[0]: TableState(*row[1:]) for row in rows}
 
     def write_table(self, name: str, state: TableState) -> None:
         """Record that a table is whole."""
         self._insert(
             TABLE,
-            ("table_name", "oid", "storage", "generation"),
-            [[name, state.oid, state.storage, state.generation]],
+            ("table_name", "oid", "storage", "membership", "generation"),
+            [[name, state.oid, state.storage, state.membership, state.generation]],
         )
 
     def write_lossy(self, values: Iterable[LossyValue]) -> None:

@@ -87,11 +87,12 @@ class Layout:
     def render_key(self, key: tuple[bytes, ...]) -> bytes:
         """Return a line that has only the key: NULL elsewhere, and the type's default where NULL is impossible."""
         values = [NULL] * len(self.columns)
+        for index, null_field in self._null_fields:
+            values[index] = null_field
+        for index in self.not_null:
+            values[index] = self.columns[index].mapping.zero
         for index, value in zip(self.key, self.key_fields(key), strict=True):
             values[index] = value
-        for index, null_field in self._null_fields:
-            if values[index] == NULL:
-                values[index] = null_field
         return self._join(values, ())
 
     def _join(self, values: Values, not_null: tuple[int, ...]) -> bytes:

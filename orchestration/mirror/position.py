@@ -47,6 +47,19 @@ def check_slot(position: Position | None, slot: Slot | None, name: str, database
         )
 
 
+def check_publication(oid: int, recorded: int, name: str) -> None:
+    """Refuse a publication that was dropped since the slot was made, even if it was made again.
+
+    Changes from the time without it are never sent; servers before version 18 end the stream for good, later ones skip
+    them silently.
+
+    Raises:
+        UserError: the publication is missing or another one of the same name.
+    """
+    if oid != recorded:
+        raise UserError(f"Publication {name} was dropped: changes since then are lost to the copy.", REPAIR)
+
+
 def check_mark(
     position: Position,
     slot: Slot,

@@ -54,12 +54,6 @@ def add_new_tables(connection: psycopg.Connection, name: str) -> list[str]:
     return missing
 
 
-def drop_publication(connection: psycopg.Connection, name: str) -> None:
-    """Drop the publication if it is ours; it is made again with the next slot."""
-    if _owner(connection, name):
-        connection.execute(sql.SQL("drop publication if exists {}").format(sql.Identifier(name)))
-
-
 def _owner(connection: psycopg.Connection, name: str) -> bool | None:
     """Whether the publication is ours to change (no schema-wide one, and we are its owner); None if it is missing."""
     row = connection.execute(

@@ -29,6 +29,7 @@ _STATUS = struct.Struct(">cQQQqB").pack
 # A chunk goes to the writer when the socket is dry or at this size; small enough to keep both threads busy.
 _CHUNK_BYTES = 256 * 1024
 _FEEDBACK_SECONDS = 1.0
+_END_SECONDS = 2.0
 
 
 class ReplicationError(Exception):
@@ -104,6 +105,19 @@ class ReplicationSession:
             f"(proto_version '1', publication_names '\"{publication}\"', messages 'true')"
         )
         self._check(self.pg.exec_(command.encode()), pq.ExecStatus.COPY_BOTH)
+
+    def end_stream(self, timeout: float) -> None:
+        """End the stream in order, so that the slot is free when this returns; gives up after `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        self.pg.put_copy_end()
+        self.pg.flush()
+        while (left := deadline - time.monotonic()) > 0:
+            size, _ = self.pg.get_copy_data(1)
+            if size < 0:
+                break
+            if size == 0:
+                select.select([self.pg.socket], [], [], left)
+                self.pg.consume_input()
 
     def _execute(self, command: str) -> PGresult:
         return self._check(self.pg.exec_(command.encode()))
@@ -189,6 +203,7 @@ class ReplicationStream:
                 self._send_feedback()
                 next_feedback = time.monotonic() + _FEEDBACK_SECONDS
         self._send_feedback()
+        self._session.end_stream(_END_SECONDS)
 
     def _hand_over(self, chunk: Chunk) -> None:
         """Give a chunk to the writer; while its queue is full, keep the server informed that we live."""

@@ -104,7 +104,8 @@ class Resyncer:
             # What the snapshot does not have was deleted unseen.
             self._target.bury_rows(name, request.version, moment, applier.applied, before=applier.applied)
         applier.write_checkpoint(applier.checkpoint.lsn, applier.checkpoint.watermark)
-        state = TableState(request.table.oid, request.table.storage, self._generation)
+        table = request.table
+        state = TableState(table.oid, table.storage, table.membership, self._generation)
         self._control.write_table(name, state)
         applier.tables[name] = state
         del self._requests[name]

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clickhouse_connect.driver.exceptions import DatabaseError
 
@@ -43,18 +43,14 @@ def wanted_from_table(table: Table, resolver: TypeResolver) -> list[WantedColumn
 
 
 def wanted_from_relation(relation: Relation, table: Table | None, resolver: TypeResolver) -> list[WantedColumn]:
-    """Return the columns that the stream announces: layout and types from the stream, the rest from the catalog.
-
-    The catalog may be ahead of the stream, so a column that it says is NOT NULL counts as such only when the rows from
-    before it have a value (`ADD COLUMN ... NOT NULL DEFAULT`).
-    """
+    """Return the columns that the stream announces: layout and types from the stream, the rest from the catalog."""
     key = table.key if table else ()
     found = []
     for column in relation.columns:
         mapping = map_type(resolver.resolve(column.type_oid, column.type_modifier))
         known = table.column(column.name) if table else None
         missing = _missing_field(mapping, known.missing) if known else None
-        nullable = column.name not in key and (known is None or known.nullable or missing is None)
+        nullable = column.name not in key and (known is None or known.nullable)
         found.append(WantedColumn(column.name, mapping, nullable, missing))
     return found
 
@@ -80,9 +76,13 @@ def reconcile(target: Target, name: str, wanted: Sequence[WantedColumn], key: Se
     actions, stale = [], ""
     names = {column.name for column in wanted}
     dropped = [column for column in existing if column not in names]
-    for column in wanted:
+    for announced in wanted:
+        column = announced
         before = existing.get(column.name)
         if before is None:
+            # The catalog may be ahead of the stream and say NOT NULL where the rows at hand have nothing yet.
+            unknown = column.missing is None and not target.is_empty(name)
+            column = replace(column, nullable=column.nullable or unknown)
             kind = column.mapping.column_type(nullable=column.nullable)
             actions.append(f"ADD COLUMN IF NOT EXISTS {quote(column.name)} {kind}{_default(column)}")
             existing[column.name] = kind

@@ -13,14 +13,14 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from orchestration.errors import UserError
 from orchestration.mirror.applier import WATERMARK_MARGIN_MICROSECONDS, Applier
-from orchestration.mirror.catalog import current_lsn, published_tables, read_slot
+from orchestration.mirror.catalog import current_lsn, published_tables, read_publication, read_slot
 from orchestration.mirror.control import Checkpoint, Control, Position, TableState, format_microseconds
 from orchestration.mirror.durability import Durability
 from orchestration.mirror.heartbeat import Heartbeat
 from orchestration.mirror.inbox import Inbox
 from orchestration.mirror.lsn import format_lsn
-from orchestration.mirror.position import check_mark, check_slot
-from orchestration.mirror.publication import add_new_tables, drop_publication, ensure_publication
+from orchestration.mirror.position import check_mark, check_publication, check_slot
+from orchestration.mirror.publication import add_new_tables, ensure_publication
 from orchestration.mirror.replication import NewSlot, ReplicationError, ReplicationSession, ReplicationStream
 from orchestration.mirror.resync import Resyncer, blocking_sessions
 from orchestration.mirror.session import open_session, replication_conninfo
@@ -55,6 +55,7 @@ class Service:
         self._stop = threading.Event()
         self._told = ""
         self._source_known = self._warehouse_known = False
+        self._following = False
         self._waiting_since: float | None = None
 
     def stop(self) -> None:
@@ -89,12 +90,12 @@ class Service:
     def _handle(self, error: Exception) -> None:
         """Tell once what is wrong; following another mirror is no failure."""
         if is_slot_in_use(error):
+            self._following = True
             self._waiting_since = self._waiting_since or time.monotonic()
             if time.monotonic() - self._waiting_since >= _FOLLOWER_AFTER_SECONDS:
                 self._tell("following: another mirror holds the slot; waiting to take over")
                 self._report_failure("follower", f"waiting on {socket.gethostname()} as pid {os.getpid()}")
             return
-        self._waiting_since = None
         text = " ".join(str(error).split())[:500]
         self._tell(f"interrupted, trying again: {text}")
         self._report_failure("stalled", text)
@@ -106,7 +107,8 @@ class Service:
 
     def _report_failure(self, state: str, detail: str) -> None:
         """Write a state when no session runs, if the warehouse can be reached."""
-        slot = self._settings.mirror_slot + (":follower" if state == "follower" else "")
+        # Who holds the slot reports under its name; a follower must not overwrite that.
+        slot = self._settings.mirror_slot + (":follower" if self._following else "")
         try:
             target = Target(self._settings)
             try:
@@ -123,7 +125,9 @@ class Service:
         try:
             source = self._open_source()
             try:
-                Session(self._settings, source, target, self._stop, self._streaming).run(self._resnapshot)
+                Session(self._settings, source, target, self._stop, self._slot_held, self._streaming).run(
+                    self._resnapshot
+                )
             except ReplicationError as error:
                 raise explain_replication(error, self._settings) from error
             finally:
@@ -131,10 +135,13 @@ class Service:
         finally:
             target.close()
 
+    def _slot_held(self) -> None:
+        self._following = False
+        self._waiting_since = None
+
     def _streaming(self) -> None:
         """The copy is complete and the stream runs: earlier trouble is over."""
         self._resnapshot = False
-        self._waiting_since = None
         self._told = ""
 
     def _open_source(self) -> psycopg.Connection:
@@ -163,12 +170,14 @@ class Session:
         source: psycopg.Connection,
         target: Target,
         stop: threading.Event,
+        on_slot_held: Callable[[], None],
         on_streaming: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._source = source
         self._target = target
         self._stop = stop
+        self._on_slot_held = on_slot_held
         self._on_streaming = on_streaming
         self._slot = settings.mirror_slot
         self._control = Control(target, self._slot)
@@ -184,7 +193,7 @@ class Session:
         if not resnapshot:
             check_slot(position, slot, self._slot, self._source.info.dbname)
         if resnapshot or position is None or position.phase == "creating":
-            self._begin(position, resnapshot)
+            self._begin(position)
         else:
             self._resume(position)
 
@@ -196,16 +205,14 @@ class Session:
                 "Let an administrator run: ALTER SYSTEM SET wal_level = 'logical'; and restart the server.",
             )
 
-    def _begin(self, position: Position | None, resnapshot: bool) -> None:
+    def _begin(self, position: Position | None) -> None:
         """Make the slot, and copy all tables in its snapshot while the stream already waits."""
-        self._report("starting", "making the replication slot")
         commands = self._open_replication()
         try:
             slot = read_slot(self._source, self._slot)
             if slot is not None:
                 commands.drop_slot(self._slot)
-            if resnapshot:
-                drop_publication(self._source, self._settings.mirror_publication)
+            self._report("starting", "making the replication slot")
             ensure_publication(self._source, self._settings.mirror_publication)
             tables = published_tables(self._source, self._settings.mirror_publication)
             for table in tables:
@@ -226,6 +233,7 @@ class Session:
                 identity.timeline,
                 base,
                 0,
+                read_publication(self._source, self._settings.mirror_publication)[0],
                 "creating",
             )
             self._control.write_position(position)
@@ -235,6 +243,7 @@ class Session:
             logger.info("slot %s made at %s", self._slot, format_lsn(created.consistent_lsn))
             # From here the slot is held, as the lock against a second mirror, while the tables are copied.
             stream = self._start_stream()
+            self._on_slot_held()
         except BaseException:
             commands.close()
             raise
@@ -272,7 +281,7 @@ class Session:
                 if version:
                     self._target.bury_rows(table.target, version, moment, last.applied, before=last.applied)
                 self._control.write_checkpoint(last)
-                state = TableState(table.oid, table.storage, position.generation)
+                state = TableState(table.oid, table.storage, table.membership, position.generation)
                 self._control.write_table(table.target, state)
                 logger.info("table %s copied: %.1f MB in %.1f s", table.target, size / 1e6, time.monotonic() - started)
             session.rollback()
@@ -280,12 +289,13 @@ class Session:
 
     def _resume(self, position: Position) -> None:
         """Continue after the last acknowledged transaction."""
-        self._report("starting", "continuing")
         stream_session = self._open_replication()
         try:
             identity = stream_session.identify()
             # The slot is the lock: what follows is read while no other mirror can write.
             stream_session.start(self._slot, self._settings.mirror_publication)
+            self._on_slot_held()
+            self._report("starting", "continuing")
             slot = read_slot(self._source, self._slot)
             check_slot(position, slot, self._slot, self._source.info.dbname)
             checkpoint = self._control.read_checkpoint()
@@ -327,7 +337,7 @@ class Session:
         )
         try:
             self._find_incomplete(applier, position)
-            self._loop(applier, resyncer, durability, heartbeat)
+            self._loop(applier, resyncer, durability, heartbeat, position.publication_oid)
             applier.flush()
             durability.written(applier.checkpoint.lsn, urgent=True)
         finally:
@@ -339,11 +349,28 @@ class Session:
         """Learn which tables are whole; ask for a copy of those that an interrupted start left behind."""
         states = self._control.read_tables()
         applier.tables = {name: state for name, state in states.items() if state.generation == position.generation}
-        for table in published_tables(self._source, self._settings.mirror_publication):
-            if table.target not in applier.tables:
-                self._stale[table.target] = "it was not copied completely"
+        for name in read_publication(self._source, self._settings.mirror_publication)[1]:
+            if name not in applier.tables:
+                self._stale[name] = "it was not copied completely"
 
-    def _loop(self, applier: Applier, resyncer: Resyncer, durability: Durability, heartbeat: Heartbeat) -> None:
+    def _watch_publication(self, applier: Applier, resyncer: Resyncer, publication_oid: int) -> None:
+        """Publish known tables that appear, and copy what the stream has not sent from the beginning."""
+        add_new_tables(self._source, self._settings.mirror_publication)
+        oid, members = read_publication(self._source, self._settings.mirror_publication)
+        check_publication(oid, publication_oid, self._settings.mirror_publication)
+        for name, membership in members.items():
+            state = applier.tables.get(name)
+            if name not in resyncer.waiting and (state is None or state.membership != membership):
+                self._stale[name] = "it is newly published"
+
+    def _loop(
+        self,
+        applier: Applier,
+        resyncer: Resyncer,
+        durability: Durability,
+        heartbeat: Heartbeat,
+        publication_oid: int,
+    ) -> None:
         next_status = next_tables = next_retention = 0.0
         streaming = ""
         while not self._stop.is_set():
@@ -357,8 +384,7 @@ class Session:
             now = time.monotonic()
             if now >= next_tables:
                 next_tables = now + _NEW_TABLES_SECONDS
-                for name in add_new_tables(self._source, self._settings.mirror_publication):
-                    self._stale[name] = "it is new in the source"
+                self._watch_publication(applier, resyncer, publication_oid)
             while self._stale:
                 resyncer.request(*self._stale.popitem())
             if applier.at_boundary:

@@ -62,6 +62,11 @@ class Mapping:
         """Whether ClickHouse allows Nullable around the type."""
         return self.null == NULL
 
+    @property
+    def zero(self) -> bytes:
+        """The field of the type's default, for tombstones of columns that cannot be NULL."""
+        return next((zero for prefix, zero in _ZEROS if self.clickhouse.startswith(prefix)), b"")
+
     def column_type(self, *, nullable: bool) -> str:
         """Return the type of a column. LowCardinality goes outside of Nullable."""
         if not nullable or not self.nullable:
@@ -177,6 +182,17 @@ def _array_element(value: bytes, inner: Mapping, quoted: bool) -> bytes:
     if inner.clickhouse == "Bool":
         return b"true" if field == b"t" else b"false"
     return b"'" + field.replace(b"'", b"\\'") + b"'" if quoted else field
+
+
+_ZEROS = (
+    (("Int", "UInt", "Float", "Decimal"), b"0"),
+    ("Bool", b"f"),
+    ("UUID", b"00000000-0000-0000-0000-000000000000"),
+    ("DateTime64", b"1970-01-01 00:00:00"),
+    ("Date32", b"1970-01-01"),
+    ("Time64", b"00:00:00"),
+    ("Array", b"[]"),
+)
 
 
 def _outside(lowest: str, highest: str) -> str:
