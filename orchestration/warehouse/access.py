@@ -21,7 +21,6 @@ from orchestration.warehouse.status import (
     AUTHENTICATION_FAILED,
     READONLY,
     REQUIRED_PASSWORD,
-    QueryError,
     server_error,
 )
 

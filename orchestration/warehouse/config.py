@@ -33,9 +33,9 @@ _SPILL_BYTES = 256 << 20
 
 
 def server_memory_bytes() -> int:
-    """Upper bound of the engine's memory: half of the machine's, at least 1 GiB and at most 8 GiB."""
+    """Upper bound of the engine's memory: a quarter of the machine's, at least 1 GiB and at most 4 GiB."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1 << 30, min(8 << 30, total // 2))
+    return max(1 << 30, min(4 << 30, total // 4))
 
 
 def write_config(directory: Path, memory: int) -> Path:

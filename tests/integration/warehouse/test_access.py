@@ -58,7 +58,7 @@ def test_the_reader_queries(reader: Http) -> None:
     assert reader.sql("SELECT getSetting('max_execution_time')", session_id="r") == "60\n"
     nested = "SELECT * FROM (SELECT getSetting('max_execution_time') SETTINGS max_execution_time = 3600)"
     assert reader.sql(nested) == "60\n"
-    assert "Expression" in reader.sql("EXPLAIN SELECT a + 1 FROM facts")
+    assert "ReadFromMergeTree" in reader.sql("EXPLAIN SELECT a + 1 FROM facts")
 
 
 _FORBIDDEN = [
