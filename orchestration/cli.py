@@ -19,6 +19,7 @@ from orchestration.mirror.command import mirror
 from orchestration.settings_page import settings
 from orchestration.source.commands import postgres, source
 from orchestration.supervise.command import up
+from orchestration.transform.frame import frame
 from orchestration.warehouse.command import warehouse
 
 app = typer.Typer(
@@ -38,6 +39,7 @@ app.command()(load)
 app.command()(doctor)
 app.command()(mirror)
 app.command()(warehouse)
+app.command()(frame)
 
 
 def main() -> None:
