@@ -35,7 +35,7 @@ def desk(
             "Unset it to use the embedded Postgres, or pass --allow-external if that database is for tests only.",
         )
     # The drivers tell every failed attempt; the desk tells an outage once.
-    for name in ("urllib3", "clickhouse_connect", "psycopg"):
+    for name in ("urllib3.connectionpool", "clickhouse_connect", "psycopg"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         _run(settings, rate or settings.desk_rate)

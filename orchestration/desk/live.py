@@ -37,7 +37,7 @@ _IDLE_SECONDS = 0.5
 # After such a pause (a suspended machine, a stuck disk) the past is filled as history instead of replayed live.
 _LOST_TIME = 120 * SECOND
 _FIRST_RETRY_SECONDS = 0.25
-_LAST_RETRY_SECONDS = 10.0
+_LAST_RETRY_SECONDS = 2.0
 
 
 class Stop:
