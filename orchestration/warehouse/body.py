@@ -28,9 +28,10 @@ class ClientGone(Exception):
 class Body:
     """A request body; `read` returns decoded pieces of at most 1 MiB."""
 
-    def __init__(self, receive: Callable[[], Awaitable[MutableMapping[str, Any]]], decoder: Decoder) -> None:
+    def __init__(self, receive: Callable[[], Awaitable[MutableMapping[str, Any]]], decoders: list[Decoder]) -> None:
+        """`decoders` apply in this order."""
         self._receive = receive
-        self._decoder = decoder
+        self._decoders = decoders
         self._pieces: deque[bytes] = deque()
         self._complete = False
 
@@ -44,9 +45,13 @@ class Body:
         while not self._pieces:
             if self._complete:
                 return b""
-            self._pieces.extend(self._decoder.decode(await self._next()))
+            pieces = [await self._next()]
+            for decoder in self._decoders:
+                pieces = [decoded for piece in pieces for decoded in decoder.decode(piece)]
+            self._pieces.extend(pieces)
             if self._complete:
-                self._decoder.finish()
+                for decoder in self._decoders:
+                    decoder.finish()
         return self._pieces.popleft()
 
     async def drain(self) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from orchestration.warehouse import blocks
 from orchestration.warehouse.compression import compress
 from orchestration.warehouse.engine import Result
 from orchestration.warehouse.execution import Job
@@ -80,6 +81,7 @@ class Exchange:
         self.query_id = ""
         self.user = ""
         self.statement = ""
+        self.in_blocks = False
         self.tag = "".join(secrets.choice(string.ascii_lowercase) for _ in range(16))
 
     async def text(self, status: int, text: str) -> None:
@@ -110,17 +112,21 @@ class Exchange:
     async def complete(self, job: Job, result: Result, body: bytes) -> None:
         """Answer with a whole result."""
         encoding = job.encoding if job.has_output and body and not result.data else None
+        if self.in_blocks:
+            body = blocks.encode(body)
         await self._headers(200, self._success(job, result, encoding), len(body))
         await self._body(body)
 
     async def begin(self, job: Job, result: Result | None, size: int | None) -> None:
-        """Send the head of a result that follows in chunks."""
-        await self._headers(200, self._success(job, result, job.encoding), size)
+        """Send the head of a result that follows in chunks, of `size` bytes in all where that is known."""
+        await self._headers(200, self._success(job, result, job.encoding), None if self.in_blocks else size)
 
     async def send_chunk(self, chunk: bytes) -> None:
         """Send a part of the body; waits while the client is slower than the engine."""
         if self._head_only or not chunk:
             return
+        if self.in_blocks:
+            chunk = blocks.encode(chunk)
         try:
             async with asyncio.timeout(_SEND_SECONDS):
                 await self._send({"type": "http.response.body", "body": chunk, "more_body": True})

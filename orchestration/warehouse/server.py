@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from orchestration.warehouse import blocks
 from orchestration.warehouse.access import Accounts
 from orchestration.warehouse.body import Body, ClientGone, read_statement
 from orchestration.warehouse.compression import decoder, response_encoding
@@ -109,13 +110,18 @@ class WarehouseServer:
         exchange.query_id = request.query_id = request.query_id or str(uuid.uuid4())
         exchange.user = request.user
         role = self._accounts.authenticate(request)
+        decoders = [decoder(request.content_encoding)]
         if request.native_compress or request.native_decompress:
-            raise server_error(
-                NOT_IMPLEMENTED,
-                "The native block compression (compress=1, decompress=1) is not served; "
-                "use Accept-Encoding and Content-Encoding.",
-            )
-        body = Body(receive, decoder(request.content_encoding))
+            if not blocks.checksums_available():
+                raise server_error(
+                    NOT_IMPLEMENTED,
+                    "compress=1 and decompress=1 need the package clickhouse-cityhash in the server; "
+                    "use Accept-Encoding and Content-Encoding.",
+                )
+            exchange.in_blocks = request.native_compress
+            if request.native_decompress:
+                decoders.append(blocks.BlockDecoder())
+        body = Body(receive, decoders)
         statement = await read_statement(request, body)
         exchange.statement = statement.text
         session: Session | None = None

@@ -6,10 +6,13 @@ import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.client import IncompleteRead
+from io import BytesIO
 
 import lz4.frame
 import pytest
 from backports import zstd
+from clickhouse_driver.compression.lz4 import Decompressor
+from clickhouse_driver.reader import read_binary_uint8, read_binary_uint128
 
 from tests.conftest import WarehouseServer
 from tests.integration.warehouse.processes import Http
@@ -179,7 +182,29 @@ def test_compressed_requests(http: Http, database: str, encoding: str) -> None:
 
 def test_unknown_compression_is_refused(http: Http) -> None:
     assert http.request(body="SELECT 1", headers={"Content-Encoding": "rot13"}).code == 89
-    assert http.request(body="SELECT 1", compress=1).code == 48
+
+
+def test_native_block_compression(http: Http, database: str) -> None:
+    plain = http.request(body="SELECT number, 'text' FROM numbers(500000)").body
+    for wait in (0, 1):
+        answer = http.request(body="SELECT number, 'text' FROM numbers(500000)", compress=1, wait_end_of_query=wait)
+        assert len(answer.body) < len(plain) / 2
+        assert _read_blocks(answer.body) == plain
+    http.sql("CREATE TABLE t (a UInt64, b String) ENGINE = MergeTree ORDER BY a", database=database)
+    insert = {"query": f"INSERT INTO {database}.t FORMAT TSV", "decompress": 1}
+    assert http.request(body=answer.body, **insert).status == 200
+    assert http.sql(f"SELECT count(), sum(a) FROM {database}.t") == "500000\t124999750000\n"
+    assert http.request(body=answer.body[:-1], **insert).code == 33
+    assert http.request(body=answer.body[:100] + b"x" + answer.body[101:], **insert).code == 33
+
+
+def _read_blocks(data: bytes) -> bytes:
+    """Decode with an independent implementation, that of the native protocol's client."""
+    stream, pieces = BytesIO(data), []
+    while stream.tell() < len(data):
+        checksum, method = read_binary_uint128(stream), read_binary_uint8(stream)
+        pieces.append(Decompressor(stream).get_decompressed_data(method, checksum, 1))
+    return b"".join(pieces)
 
 
 @pytest.mark.parametrize(
