@@ -55,11 +55,14 @@ class Stage(BaseModel):
     """Health of one stage of the pipeline."""
 
     stage: str
-    status: Literal["ok", "late", "error", "unknown"]
-    watermark: datetime | None
+    status: Literal["ok", "late", "failing", "unknown"] = Field(
+        description="`late`: its watermark is older than `max_staleness_seconds`; `unknown`: it never ran."
+    )
+    state: str
+    watermark: datetime | None = Field(description="It has processed what the source committed up to here.")
     lag_seconds: float | None
     last_success_at: datetime | None
-    detail: str
+    error: str
 
 
 class HealthResponse(BaseModel):

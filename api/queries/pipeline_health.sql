@@ -1,1 +1,3 @@
-select * from quant.api_pipeline_health
+select stage, state, watermark, lag_seconds, last_success_at, error
+from quant.api_pipeline_health
+order by ordinal

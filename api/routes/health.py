@@ -1,7 +1,7 @@
 """GET health: watermark, lag and last success of every stage, and one word for all of them."""
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter
 
@@ -18,7 +18,8 @@ async def health(settings: SettingsDep, warehouse: WarehouseDep) -> HealthRespon
     stages: list[Stage] = []
     status: Literal["ok", "degraded", "down", "disabled"]
     try:
-        stages = [Stage(**row) for row in await warehouse.rows("pipeline_health")]
+        rows = await warehouse.rows("pipeline_health")
+        stages = [Stage(**row, status=_status(row, settings.max_staleness_seconds)) for row in rows]
         status = "ok" if stages and all(stage.status == "ok" for stage in stages) else "degraded"
     except WarehouseUnavailable:
         status = "down"
@@ -30,3 +31,11 @@ async def health(settings: SettingsDep, warehouse: WarehouseDep) -> HealthRespon
         max_staleness_seconds=settings.max_staleness_seconds,
         stages=stages,
     )
+
+
+def _status(stage: dict[str, Any], max_staleness_seconds: int) -> Literal["ok", "late", "failing", "unknown"]:
+    if stage["error"]:
+        return "failing"
+    if stage["lag_seconds"] is None:
+        return "unknown"
+    return "late" if stage["lag_seconds"] > max_staleness_seconds else "ok"

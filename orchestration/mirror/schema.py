@@ -67,7 +67,10 @@ def reconcile(target: Target, name: str, wanted: Sequence[WantedColumn], key: Se
     if not existing:
         columns = [(column.name, column.mapping.column_type(nullable=column.nullable)) for column in wanted]
         target.create_copy(name, columns, key)
-        return Outcome(dict(columns), "")
+        existing = target.columns(name)
+        if existing == dict(columns):
+            return Outcome(existing, "")
+        # Part of it was there before (see Target.create_copy), with narrower types: it follows below.
     if sorted(key) != sorted(target.key(name)):
         raise UserError(
             f"The identity of the rows of table {name} changed in the source; its copy is sorted by the old one.",

@@ -29,6 +29,7 @@ _META_DEFINITIONS = (
 )
 _OWN_COLUMNS = {*META, "_synced_at"}
 _SYNCED_AT = "_synced_at DateTime64(6, 'UTC') DEFAULT now64(6)"
+_OP = "_op LowCardinality(String)"
 
 _INSERT_SETTINGS = {
     "async_insert": 0,
@@ -46,7 +47,7 @@ _INSERT_SETTINGS = {
 
 
 class Target:
-    """The mirror's side of the warehouse. One thread per instance."""
+    """The mirror's side of the warehouse; may be used from several threads."""
 
     def __init__(self, settings: Settings) -> None:
         self._cluster = settings.clickhouse_cluster
@@ -84,14 +85,33 @@ class Target:
         self.create(name, [*defined, *own, index], "ReplacingMergeTree(_version, _deleted)", f"ORDER BY ({identity})")
         self.create(
             name + HISTORY,
-            [*defined, *own, "_op LowCardinality(String)", index],
+            [*defined, *own, _OP, index],
             "ReplacingMergeTree(_version)",
             f"ORDER BY ({identity}, _version)",
         )
+        self._complete(name, [*columns, *_split(own)])
+        self._complete(name + HISTORY, [*columns, *_split([*own, _OP])])
         self.command(
             f"CREATE MATERIALIZED VIEW IF NOT EXISTS {table_name(name + _FEED)}{self._on_cluster()} "
             f"TO {table_name(name)} AS {self._feed_query(name)}"
         )
+
+    def _complete(self, table: str, columns: Sequence[tuple[str, str]]) -> None:
+        """Give a table that was there before the columns that it lacks.
+
+        The dbt project creates the tables that its models read, empty and with those columns only, when it is built
+        before the mirror first ran.
+        """
+        existing = {
+            name
+            for (name,) in self.client.query(
+                "SELECT name FROM system.columns WHERE database = {database:String} AND table = {table:String}",
+                parameters={"database": DATABASE, "table": table},
+            ).result_rows
+        }
+        missing = [f"ADD COLUMN IF NOT EXISTS {quote(name)} {kind}" for name, kind in columns if name not in existing]
+        if missing:
+            self.command(f"ALTER TABLE {table_name(table)}{self._on_cluster()} {', '.join(missing)}")
 
     def drop_copy(self, name: str) -> None:
         """Drop current table, history and feed."""
@@ -177,7 +197,7 @@ class Target:
 
     def is_empty(self, name: str) -> bool:
         """Whether a copy has no row, or does not exist."""
-        if name not in self.tables():
+        if name + HISTORY not in self.tables():
             return True
         rows = self.client.query(f"SELECT 1 FROM {table_name(name + HISTORY)} LIMIT 1").result_rows
         return not rows
@@ -203,6 +223,11 @@ class Target:
 
     def _on_cluster(self) -> str:
         return f" ON CLUSTER {quote(self._cluster)}" if self._cluster else ""
+
+
+def _split(definitions: Sequence[str]) -> list[tuple[str, str]]:
+    """Column definitions as (name, rest)."""
+    return [(name, rest) for name, _, rest in (definition.partition(" ") for definition in definitions)]
 
 
 def table_name(name: str) -> str:

@@ -82,7 +82,8 @@ def test_a_committed_fill_changes_the_snapshot(up: RunningUp) -> None:
                 )
                 source.execute(
                     "insert into executions"
-                    " (id, trade_decision_id, alpaca_account_label, alpaca_order_id, symbol, side, order_type, time_in_force, submitted_qty, filled_qty, avg_fill_price, status, last_update_at)"
+                    " (id, trade_decision_id, alpaca_account_label, alpaca_order_id, symbol, side, order_type,"
+                    " time_in_force, submitted_qty, filled_qty, avg_fill_price, status, last_update_at)"
                     " values (%s, %s, %s, %s, 'NVDA', %s, 'market', 'day', %s, %s, %s, 'filled', now())",
                     (uuid.uuid4(), decision, account, str(uuid.uuid4()), side, quantity, quantity, price),
                 )
