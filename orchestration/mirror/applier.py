@@ -12,20 +12,24 @@ import psycopg
 
 from orchestration.errors import UserError
 from orchestration.mirror import protocol
-from orchestration.mirror.batch import Batch, TableRows
+from orchestration.mirror.batch import Batch
 from orchestration.mirror.catalog import Table, TypeResolver, find_table, target_name
 from orchestration.mirror.control import Checkpoint, Control, LossyValue, TableState, format_microseconds
 from orchestration.mirror.inbox import KEEPALIVE, Chunk
-from orchestration.mirror.layout import Layout, LayoutColumn
+from orchestration.mirror.inserter import Inserter, Parcel
+from orchestration.mirror.layout import Layout, LayoutColumn, key_text
 from orchestration.mirror.protocol import OLD_ROW, UNCHANGED, Relation, Values
-from orchestration.mirror.schema import apply, reconcile, wanted_from_relation
-from orchestration.mirror.target import Target, is_nullable, quote
-from orchestration.mirror.toast import PendingRow, RowCache, fetch_from_source, look_up
+from orchestration.mirror.schema import reconcile, wanted_from_relation
+from orchestration.mirror.target import Target, is_nullable
+from orchestration.mirror.toast import PendingRow, RowCache
 
 logger = logging.getLogger(__name__)
 
-# Rows kept in memory before they are inserted, whole transaction or not. 16 MB are about 50 thousand orders.
-_BATCH_BYTES = 16 * 1024 * 1024
+# Rows kept in memory before they are inserted, whole transaction or not: about 20 thousand orders. Two such batches are
+# in memory, one that grows and one that is being inserted.
+_BATCH_BYTES = 8 * 1024 * 1024
+# How soon to look again whether the batch before is inserted.
+_BUSY_SECONDS = 0.005
 # Postgres takes a commit's time just before it writes the commit to the WAL, so two commits may be in the WAL in the
 # other order than their times. The watermark stays behind by more than that takes.
 WATERMARK_MARGIN_MICROSECONDS = 10_000
@@ -55,7 +59,6 @@ class Applier:
         self._flush_seconds = flush_seconds
         self._on_stale = on_stale
         self._resolver = TypeResolver(source)
-        self._relations: dict[int, Relation] = {}
         self._layouts: dict[int, Layout] = {}
         self._cache = RowCache()
         self._batch = Batch()
@@ -65,9 +68,9 @@ class Applier:
         self._commit_time = 0
         self._commits = False
         self._reply_wanted = False
-        self._arrived = self._flushed_at = self._flush_took = 0.0
+        self._arrived = 0.0
         self._next = last
-        self.checkpoint = last
+        self._inserter = Inserter(source, target, control, last)
         self.tables: dict[str, TableState] = {}
         self._number(last.applied + 1)
 
@@ -81,7 +84,9 @@ class Applier:
         """Seconds until the batch should be flushed, None when there is nothing to flush."""
         if not self._commits:
             return None
-        return max(0.0, self._due_at() - time.monotonic())
+        if self._inserter.busy:
+            return max(_BUSY_SECONDS, self._arrived + self._flush_seconds - time.monotonic())
+        return max(0.0, self._arrived + self._flush_seconds - time.monotonic())
 
     def apply(self, chunk: Chunk) -> None:
         """Apply messages in stream order; flushes on the way when the batch is due or big."""
@@ -110,37 +115,49 @@ class Applier:
             elif payload == KEEPALIVE:
                 self._keepalive(lsn)
             if self._batch.size >= _BATCH_BYTES:
-                self._insert_batch()
+                self._submit(None)
 
     def flush(self) -> None:
-        """Insert what is complete and write its checkpoint; only between transactions, and only if there is any."""
+        """Begin to insert what is complete, with its checkpoint; only between transactions, and if there is any."""
         if self._commits and not self._in_transaction:
-            started = time.monotonic()
-            self._insert_batch()
-            self.write_checkpoint(self._next.lsn, self._next.watermark)
-            self._flushed_at = time.monotonic()
-            self._flush_took = self._flushed_at - started
+            self._checkpoint(self._next.lsn, self._next.watermark)
+
+    def settle(self) -> None:
+        """Insert and checkpoint everything that is complete, and wait for it."""
+        self.flush()
+        self._inserter.drain()
 
     def write_checkpoint(self, lsn: int, watermark: int) -> None:
         """Record that everything up to `lsn` is visible under the current batch number, and begin the next batch."""
-        self.checkpoint = Checkpoint(self._applied, max(lsn, self.checkpoint.lsn), watermark)
-        self._control.write_checkpoint(self.checkpoint)
-        self._next = self.checkpoint
-        self._commits = False
-        self._number(self._applied + 1)
+        self._checkpoint(lsn, watermark)
+        self._inserter.drain()
 
-    def _due_at(self) -> float:
-        """When the batch should be flushed: when its first change has waited long enough.
+    def _due(self) -> bool:
+        """Whether the first change has waited long enough, and nothing is being inserted.
 
-        But no sooner than the last flush took after its end: behind a backlog every change has waited long enough, and
-        one flush per transaction would never catch up.
+        Behind a backlog every change has waited long enough: there, batches grow while the one before is inserted.
         """
-        return max(self._arrived + self._flush_seconds, self._flushed_at + self._flush_took)
+        return time.monotonic() >= self._arrived + self._flush_seconds and not self._inserter.busy
 
     @property
     def applied(self) -> int:
         """The number of the batch in progress."""
         return self._applied
+
+    def _checkpoint(self, lsn: int, watermark: int) -> None:
+        self._next = Checkpoint(self._applied, max(lsn, self._next.lsn), watermark)
+        self._submit(self._next)
+        self._commits = False
+        self._number(self._applied + 1)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The newest checkpoint that is written."""
+        return self._inserter.checkpoint
+
+    def close(self) -> None:
+        """End the inserting thread."""
+        self._inserter.close()
 
     def take_reply_wanted(self) -> bool:
         """Whether the server asked for a reply since the last call: it may be shutting down and wait for us."""
@@ -166,7 +183,7 @@ class Applier:
         self._commits = True
         watermark = max(self._next.watermark, self._commit_time - WATERMARK_MARGIN_MICROSECONDS)
         self._next = Checkpoint(self._applied, end_lsn, watermark)
-        if time.monotonic() >= self._due_at():
+        if self._due():
             self.flush()
 
     def _keepalive(self, wal_end: int) -> None:
@@ -175,8 +192,8 @@ class Applier:
             return
         self._reply_wanted = True
         self.flush()
-        if wal_end > self.checkpoint.lsn:
-            self.write_checkpoint(wal_end, self.checkpoint.watermark)
+        if wal_end > self._next.lsn:
+            self._checkpoint(wal_end, self._next.watermark)
 
     def _insert(self, lsn: int, payload: bytes) -> None:
         oid, values = protocol.decode_insert(payload)
@@ -230,7 +247,7 @@ class Applier:
         self._batch.size += len(line)
 
     def _truncate(self, lsn: int, oids: tuple[int, ...]) -> None:
-        self._insert_batch()
+        self._settle()
         for oid in oids:
             self._cache.forget_relation(oid)
             version = lsn + self._version_base
@@ -242,7 +259,7 @@ class Applier:
         table = find_table(self._source, relation.oid)
         name = target_name(relation.schema, relation.name)
         # Rows at hand have the layout from before.
-        self._insert_batch()
+        self._settle()
         self._cache.forget_relation(relation.oid)
         key = table.key if table else tuple(column.name for column in relation.columns if column.in_identity)
         if not key:
@@ -256,8 +273,8 @@ class Applier:
             for index, column in enumerate(wanted)
             if column.name not in key and column.mapping.nullable and not is_nullable(outcome.types[column.name])
         )
-        self._layouts[relation.oid] = Layout(name, columns, tuple(names.index(column) for column in key), not_null)
-        self._relations[relation.oid] = relation
+        places = tuple(names.index(column) for column in key)
+        self._layouts[relation.oid] = Layout(name, (relation.schema, relation.name), columns, places, not_null)
         self._notice_stale(name, table, outcome.stale)
 
     def _notice_stale(self, name: str, table: Table | None, reason: str) -> None:
@@ -274,68 +291,23 @@ class Applier:
         if reason:
             self._on_stale(name, reason)
 
-    def _insert_batch(self) -> None:
-        """Insert the rows at hand, parents before children, under the current batch number."""
-        if not self._batch:
-            return
-        for rows in self._batch.in_insert_order():
-            self._insert_table(rows)
-        self._control.write_lossy(self._batch.lossy)
-        self._batch.clear()
+    def _submit(self, checkpoint: Checkpoint | None) -> None:
+        """Hand the rows at hand to the inserter, under the current batch number."""
+        batch, self._batch = self._batch, Batch()
+        self._inserter.submit(Parcel(batch.in_insert_order(), batch.lossy, checkpoint))
 
-    def _insert_table(self, rows: TableRows) -> None:
-        layout = rows.layout
-        self._send(layout, rows.lines)
-        waiting = sorted(rows.pending, key=lambda row: row.version)
-        while waiting:
-            # A row may need the value of another one that waits here too: go round until nothing more is found.
-            found = look_up(self._target, waiting)
-            lines = [self._complete(waiting[number], fields) for number, fields in found.items()]
-            waiting = [row for number, row in enumerate(waiting) if number not in found]
-            if not found:
-                first, *waiting = waiting
-                lines = [self._complete_from_source(first)]
-            self._send(layout, lines)
-
-    def _complete(self, row: PendingRow, fields: dict[int, bytes]) -> bytes:
-        fields = {index: fields[index] for index in row.missing}
-        line = row.layout.render_with(row.values, fields, self._report)
-        if self._lost:
-            self._record_lost(row.layout, row.values, row.version)
-        return b"%b\t%d%b" % (line, row.version, row.suffix)
-
-    def _complete_from_source(self, row: PendingRow) -> bytes:
-        oid = next(oid for oid, layout in self._layouts.items() if layout is row.layout)
-        relation = self._relations[oid]
-        for index, value in fetch_from_source(self._source, relation.schema, relation.name, row).items():
-            row.values[index] = value
-        line = row.layout.render(row.values, self._report)
-        if self._lost:
-            self._record_lost(row.layout, row.values, row.version)
-        return b"%b\t%d%b" % (line, row.version, row.suffix)
-
-    def _send(self, layout: Layout, lines: list[bytes]) -> None:
-        if layout.surprised:
-            self._widen(layout)
-        if lines:
-            self._target.insert_lines(layout.target, layout.names, b"".join(lines))
-
-    def _widen(self, layout: Layout) -> None:
-        """Let columns hold NULL where one arrived although the catalog says NOT NULL."""
-        actions = []
-        for index in sorted(layout.surprised):
-            column = layout.columns[index]
-            actions.append(f"MODIFY COLUMN {quote(column.name)} {column.mapping.column_type(nullable=True)}")
-        apply(self._target, layout.target, actions)
-        layout.not_null = tuple(index for index in layout.not_null if index not in layout.surprised)
-        layout.surprised.clear()
+    def _settle(self) -> None:
+        """Have everything received so far inserted: what follows changes tables or reads them."""
+        if self._batch:
+            self._submit(None)
+        self._inserter.drain()
 
     def _report(self, index: int, original: bytes) -> None:
         self._lost.append((index, original))
 
     def _record_lost(self, layout: Layout, values: Values, version: int) -> None:
         """Keep the originals of what the copy could not hold. `values` are rendered already."""
-        key = "\t".join(values[index].decode("utf-8", errors="replace") for index in layout.key)
+        key = key_text(layout, values)
         for index, original in self._lost:
             text = original.decode("utf-8", errors="replace")
             self._batch.lossy.append(LossyValue(layout.target, layout.names[index], key, version, text))

@@ -1,6 +1,5 @@
 """Mirror room: one batch - the changes of whole transactions on their way into the warehouse, per table."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from orchestration.mirror.catalog import insert_rank
@@ -19,7 +18,7 @@ class TableRows:
 
 
 class Batch:
-    """Rows that were received but not inserted. `size` is in bytes, `arrived` the monotonic time of the first."""
+    """Rows that were received but not handed over for insertion; `size` is in bytes."""
 
     def __init__(self) -> None:
         self._tables: dict[int, TableRows] = {}
@@ -36,12 +35,6 @@ class Batch:
     def __bool__(self) -> bool:
         return bool(self._tables)
 
-    def in_insert_order(self) -> Iterator[TableRows]:
-        """Yield the tables' rows, parents before children."""
-        yield from sorted(self._tables.values(), key=lambda rows: (insert_rank(rows.layout.target), rows.layout.target))
-
-    def clear(self) -> None:
-        """Forget the rows: they are inserted."""
-        self._tables.clear()
-        self.lossy.clear()
-        self.size = 0
+    def in_insert_order(self) -> list[TableRows]:
+        """Return the tables' rows, parents before children."""
+        return sorted(self._tables.values(), key=lambda rows: (insert_rank(rows.layout.target), rows.layout.target))

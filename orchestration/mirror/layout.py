@@ -25,11 +25,13 @@ class LayoutColumn:
 class Layout:
     """The columns of one relation in stream order, with what turns their values into a line.
 
+    `target` is the name of the copy, `source` schema and name in the source, `key` the indexes of the key columns.
     `not_null` are the indexes of columns that the copy holds without Nullable; a NULL in one of them lands in
     `surprised`, so that the column can be widened before the insert (ClickHouse would store a default silently).
     """
 
     target: str
+    source: tuple[str, str]
     columns: tuple[LayoutColumn, ...]
     key: tuple[int, ...]
     not_null: tuple[int, ...]
@@ -123,3 +125,8 @@ class Layout:
             if values[index] == NULL:
                 report(index, b"NULL")
                 values[index] = null_field
+
+
+def key_text(layout: Layout, values: Values) -> str:
+    """Return the key of a row as text, for people."""
+    return "\t".join(values[index].decode("utf-8", errors="replace") for index in layout.key)

@@ -91,7 +91,7 @@ class Resyncer:
         self._tell_who_blocks()
 
     def _copy(self, name: str, request: _Request, applier: Applier) -> None:
-        applier.flush()
+        applier.settle()
         started = time.monotonic()
         with open_session(self._settings, "snapshot") as session:
             session.execute("begin isolation level repeatable read read only")

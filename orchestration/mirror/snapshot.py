@@ -14,7 +14,7 @@ from psycopg import sql
 from orchestration.mirror.applier import no_identity
 from orchestration.mirror.catalog import Table, TypeResolver
 from orchestration.mirror.control import Control, LossyValue
-from orchestration.mirror.layout import Layout, LayoutColumn
+from orchestration.mirror.layout import Layout, LayoutColumn, key_text
 from orchestration.mirror.protocol import NULL
 from orchestration.mirror.schema import WantedColumn, apply, make_nullable, reconcile, wanted_from_table
 from orchestration.mirror.target import Target, is_nullable, quote
@@ -89,7 +89,13 @@ class TableCopier:
     def _converted(self, table: Table, wanted: list[WantedColumn], suffix: bytes, version: int) -> Iterator[bytes]:
         names = [column.name for column in wanted]
         columns = tuple(LayoutColumn(column.name, column.mapping, column.name in table.key) for column in wanted)
-        layout = Layout(table.target, columns, tuple(names.index(column) for column in table.key), ())
+        layout = Layout(
+            table.target,
+            (table.schema, table.name),
+            columns,
+            tuple(names.index(column) for column in table.key),
+            (),
+        )
         lost: list[tuple[int, bytes]] = []
         found: list[LossyValue] = []
         lines: list[bytes] = []
@@ -97,7 +103,7 @@ class TableCopier:
         for line in self._rows(table, [sql.Identifier(name) for name in names]):
             values = [_unescape(field) for field in line[:-1].split(b"\t")]
             lines.append(layout.render(values, lambda index, original: lost.append((index, original))))
-            key = "\t".join(values[index].decode("utf-8", errors="replace") for index in layout.key)
+            key = key_text(layout, values)
             for index, original in lost:
                 text = original.decode("utf-8", errors="replace")
                 found.append(LossyValue(table.target, names[index], key, version, text))

@@ -108,7 +108,7 @@ def look_up(target: Target, rows: Sequence[PendingRow]) -> dict[int, dict[int, b
     return found
 
 
-def fetch_from_source(connection: psycopg.Connection, schema: str, name: str, row: PendingRow) -> dict[int, bytes]:
+def fetch_from_source(connection: psycopg.Connection, row: PendingRow) -> dict[int, bytes]:
     """Return the left-out values as the source has them now, as Postgres text; NULL when the row is gone.
 
     A later change or the row's deletion will come in the stream and replace what is read here.
@@ -118,7 +118,7 @@ def fetch_from_source(connection: psycopg.Connection, schema: str, name: str, ro
         columns=sql.SQL(", ").join(
             sql.SQL("{}::text").format(sql.Identifier(layout.names[index])) for index in row.missing
         ),
-        table=sql.Identifier(schema, name),
+        table=sql.Identifier(*layout.source),
         condition=sql.SQL(" and ").join(
             sql.SQL("{} = {}").format(
                 sql.Identifier(layout.names[index]), sql.Literal(value.decode("utf-8", errors="surrogateescape"))
