@@ -14,7 +14,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         try:
             run_dbt(
-                Settings(state_dir=Path(directory)), ["parse", "--warn-error-options", '{"error": ["Deprecations"]}']
+                get_settings().model_copy(update={"state_dir": Path(directory)}),
+                ["parse", "--warn-error-options", '{"error": ["Deprecations"]}'],
             )
         except UserError as error:
             print(error.message, file=sys.stderr)
