@@ -9,6 +9,7 @@ import typer
 
 from orchestration.errors import UserError
 from orchestration.settings import PROJECT_DIR, Settings, get_settings
+from orchestration.transform.dbt import dbt_environment
 
 # SQLite storage in the state directory, no telemetry, one run at a time: two dbt runs may not share a target.
 _INSTANCE = """\
@@ -40,6 +41,8 @@ def dagster(
     if not program.exists():
         raise UserError("Dagster is not installed here.", 'Install it: pip install "jangar-quant[dagster]".')
     address = ["--host", "127.0.0.1", "--port", str(settings.dagster_port)] if part == "web" else ["run"]
+    # Runs inherit this process's environment, and with it the warehouse that their dbt builds.
+    os.environ.update(dbt_environment(settings))
     os.environ["DAGSTER_HOME"] = str(dagster_home(settings))
     os.chdir(PROJECT_DIR)
     # Replaces this process, so that the supervisor's signals reach Dagster itself.

@@ -109,9 +109,9 @@ class Up:
             self._start(step, "api", ["api"], lambda: _http_ok(f"{self._api_url}/healthz"))
             step.done = f"serves on {self._api_url}"
         if self.dagster:
-            self._launch(
-                "dagster", ["dagster"], lambda: _http_ok(f"http://127.0.0.1:{settings.dagster_port}/server_info")
-            )
+            # Nobody waits for Dagster: it takes several seconds to load and no number depends on it.
+            self._launch("dagster", ["dagster", "web"], lambda: True)
+            self._launch("daemon", ["dagster", "daemon"], lambda: True)
         if self.settings.control_plane_enabled:
             with steps.step("metrics", "waiting for the first live frame") as step:
                 self._await(step, "a live snapshot", self._snapshot_is_live, READY_SECONDS)
