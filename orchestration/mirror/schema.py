@@ -64,7 +64,7 @@ def reconcile(target: Target, name: str, wanted: Sequence[WantedColumn], key: Se
         UserError: the identity of the table's rows changed, or a column's type in a way that ClickHouse refuses.
     """
     existing = target.columns(name)
-    if not existing:
+    if not target.is_copy(name):
         columns = [(column.name, column.mapping.column_type(nullable=column.nullable)) for column in wanted]
         target.create_copy(name, columns, key)
         existing = target.columns(name)

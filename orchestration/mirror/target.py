@@ -113,6 +113,10 @@ class Target:
         if missing:
             self.command(f"ALTER TABLE {table_name(table)}{self._on_cluster()} {', '.join(missing)}")
 
+    def is_copy(self, name: str) -> bool:
+        """Whether the mirror has made this copy: it makes the feed last."""
+        return name + _FEED in self.tables()
+
     def drop_copy(self, name: str) -> None:
         """Drop current table, history and feed."""
         for suffix in (_FEED, HISTORY, ""):
