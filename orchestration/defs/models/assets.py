@@ -1,6 +1,8 @@
 """Every dbt model and seed as an asset with its lineage and tests, and the job that rebuilds them."""
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -29,4 +31,6 @@ def definitions() -> dg.Definitions:
 
     project = DbtProject(project_dir=PROJECT_DIR, target_path=directory / "dagster", profiles_dir=PROJECT_DIR)
     rebuild = dg.define_asset_job("rebuild_models", selection=dg.AssetSelection.assets(models))
-    return dg.Definitions(assets=[models], jobs=[rebuild], resources={"dbt": DbtCliResource(project_dir=project)})
+    # The dbt of this environment, wherever PATH points.
+    dbt = DbtCliResource(project_dir=project, dbt_executable=str(Path(sys.executable).parent / "dbt"))
+    return dg.Definitions(assets=[models], jobs=[rebuild], resources={"dbt": dbt})
