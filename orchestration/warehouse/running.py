@@ -16,7 +16,9 @@ from orchestration.warehouse.status import QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING
 _KILL_INTERVAL_S = 0.05
 
 # What a client looks for: its own id, and its statement without the pipe that the server has put into it.
-_PIPE_CLAUSE = r"\\n(INTO OUTFILE \'/dev/fd/\\d+\' TRUNCATE|FROM INFILE \'/dev/fd/\\d+\')( COMPRESSION \'\\w+\')?"
+_PIPE_CLAUSE = (
+    r"\\n(INTO OUTFILE \'/dev/fd/\\d+\' TRUNCATE|FROM INFILE \'/dev/fd/\\d+\')( COMPRESSION \'\\w+\'( LEVEL \\d+)?)?"
+)
 _CLIENT_ID = "if(Settings['log_comment'] != '', Settings['log_comment'], {name}) AS {name}"
 _PROCESSES = (
     f"(SELECT * REPLACE ({_CLIENT_ID.format(name='query_id')}, {_CLIENT_ID.format(name='initial_query_id')}, "

@@ -161,7 +161,10 @@ class WarehouseServer:
             self._slots.release()
 
     def _start(self, job: Job) -> "asyncio.Future[Result]":
-        return asyncio.get_running_loop().run_in_executor(self._workers, execute, self._engine, job)
+        work = asyncio.get_running_loop().run_in_executor(self._workers, execute, self._engine, job)
+        # The error of a query whose client has gone interests nobody; unread, asyncio would log it.
+        work.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return work
 
     async def _insert(self, job: Job, rows: bytes, body: Body, exchange: Exchange) -> None:
         work = self._start(job)
