@@ -15,13 +15,23 @@ with
     {{ fill_cursor("decision_fact") }} as decision_cursor,
     {{ fill_cursor("execution_version_fact") }} as version_cursor,
     {{ fill_cursor("order_event_fact") }} as event_cursor
-select broker_order_id, decision_id, '' as input, toUInt64(0) as applied
-from {{ ref("execution_version_fact") }}
-where
-    applied > version_cursor
-    or decision_id in (select decision_id from {{ ref("decision_fact") }} where applied > decision_cursor)
-    or broker_order_id in (select order_key from {{ ref("order_event_fact") }} where applied > event_cursor)
-group by broker_order_id, decision_id
+-- Three queries, each by its own index: over one condition with `or` the filter on decision_id also skips rows without
+-- a decision that the other two conditions want.
+select distinct broker_order_id, decision_id, '' as input, toUInt64(0) as applied
+from
+    (
+        select broker_order_id, decision_id
+        from {{ ref("execution_version_fact") }}
+        where applied > version_cursor
+        union all
+        select broker_order_id, decision_id
+        from {{ ref("execution_version_fact") }}
+        where decision_id in (select decision_id from {{ ref("decision_fact") }} where applied > decision_cursor)
+        union all
+        select broker_order_id, decision_id
+        from {{ ref("execution_version_fact") }}
+        where broker_order_id in (select order_key from {{ ref("order_event_fact") }} where applied > event_cursor)
+    )
 union all
 select '' as broker_order_id, null as decision_id, input, applied
 from

@@ -1,0 +1,244 @@
+"""The ledger against hand-worked cases, an independent book and its own clean rebuild."""
+
+import random
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.oracles.reference import Book
+from tests.oracles.world import FACTS, Order, World, after
+
+D = Decimal
+# Float64 carries the average cost, so money agrees to a billionth of what was traded.
+TOLERANCE = D("1e-6")
+
+
+def trade(world: World, fills: list[tuple[Any, ...]], account: str = "paper") -> None:
+    """Orders of one fill each: (side, quantity, price, fee or None), a second apart."""
+    for number, (side, quantity, price, *fee) in enumerate(fills):
+        world.order(
+            Order(side, D(quantity), D(price), after(number), account=account, fee=D(fee[0]) if fee else None)
+        )
+
+
+def near(left: Any, right: Any) -> bool:
+    return abs(D(left) - D(right)) <= TOLERANCE
+
+
+HAND_WORKED = {
+    "scale in, scale out": (
+        [("buy", 100, "10"), ("buy", 100, "12"), ("sell", 50, "13"), ("sell", 150, "9")],
+        [0, 0, 100, -300],
+        0,
+    ),
+    "short and cover": ([("sell", 100, "10"), ("buy", 40, "8"), ("buy", 60, "11")], [0, 80, -60], 0),
+    "flip long to short": ([("buy", 100, "10"), ("sell", 150, "12"), ("buy", 50, "11")], [0, 200, 50], 0),
+    "flip short to long": ([("sell", 10, "10"), ("buy", 30, "9"), ("sell", 20, "9.5")], [0, 10, 10], 0),
+    "scratch": ([("buy", "0.3", "10.1"), ("sell", "0.3", "10.1")], [0, 0], 0),
+    "still open": ([("buy", 3, "10"), ("sell", 1, "16")], [0, 6], 2),
+}
+
+
+@pytest.mark.parametrize("name", HAND_WORKED)
+def test_hand_worked_cases(world: World, name: str) -> None:
+    fills, realized, position = HAND_WORKED[name]
+    trade(world, fills)
+    world.batch()
+    world.tick()
+    rows = world.ledger()
+    assert [row["ordinal"] for row in rows] == list(range(1, len(fills) + 1))
+    assert all(near(row["gross_realized_pnl"], want) for row, want in zip(rows, realized, strict=True))
+    assert rows[-1]["position_after"] == position
+    assert near(rows[-1]["cumulative_realized_pnl"], sum(realized))
+
+
+def test_fees_follow_the_closed_quantity_and_a_flip_splits_them(world: World) -> None:
+    trade(world, [("buy", 100, "10", "5"), ("sell", 50, "11", "2"), ("sell", 100, "12", "8")])
+    world.batch()
+    world.tick()
+    rows = world.ledger()
+    assert near(rows[1]["closing_fee"], "4.5")
+    assert near(rows[2]["closing_fee"], "6.5")
+    assert near(rows[2]["open_fee"], "4")
+    assert near(rows[2]["cumulative_fee"], "15")
+
+
+def test_an_unknown_fee_stays_unknown(world: World) -> None:
+    trade(world, [("buy", 10, "10"), ("sell", 10, "11", "2")])
+    world.batch()
+    world.tick()
+    rows = world.ledger()
+    assert rows[0]["fee"] is None
+    assert rows[1]["cumulative_feeless_notional"] == 100
+    assert near(rows[1]["cumulative_fee"], 2)
+
+
+def test_holding_time_is_the_average_age_of_what_was_closed(world: World) -> None:
+    trade(world, [("buy", 10, "10"), ("buy", 30, "10"), ("sell", 40, "10")])
+    world.batch()
+    world.tick()
+    assert world.ledger()[-1]["holding_seconds"] == pytest.approx(2 - 0.75, abs=1e-3)
+
+
+def test_fills_of_one_instant_follow_their_sequence(world: World) -> None:
+    for sequence, (side, quantity, price) in enumerate([("buy", 10, 10), ("sell", 10, 11), ("buy", 10, 12)]):
+        world.order(Order(side, D(quantity), D(price), after(0), sequence=sequence + 1))
+    world.batch()
+    world.tick()
+    assert [row["position_after"] for row in world.ledger()] == [10, 0, 10]
+
+
+def random_fills(seed: int, count: int) -> list[tuple[str, Decimal, Decimal, Decimal]]:
+    """A random walk of positions through zero, with fractional quantities."""
+    rng = random.Random(seed)
+    return [
+        (
+            rng.choice(["buy", "sell"]),
+            D(rng.randint(1, 10**6)) / 1000,
+            D(rng.randint(10**4, 10**6)) / 10**4,
+            D(rng.randint(0, 500)) / 100,
+        )
+        for _ in range(count)
+    ]
+
+
+def assert_is_book(rows: list[dict[str, Any]], fills: list[tuple[str, Decimal, Decimal, Decimal]]) -> None:
+    book = Book()
+    for fill in fills:
+        book.fill(*fill)
+    assert [row["position_after"] for row in rows] == book.positions
+    for row, realized, fee in zip(rows, book.realized, book.closing_fees, strict=True):
+        assert near(row["gross_realized_pnl"], realized), row
+        assert near(row["closing_fee"], fee), row
+    bought = sum(row["signed_quantity"] / abs(row["signed_quantity"]) * row["notional"] for row in rows)
+    cost = rows[-1]["open_cost"].copy_sign(rows[-1]["position_after"] or 1)
+    # Realized profit + q (mark - average) = -sum(dq px) + q mark, whatever the mark.
+    assert near(rows[-1]["cumulative_realized_pnl"] - cost, -bought)
+
+
+def test_random_fills_equal_an_independent_book_in_one_tick_and_fill_by_fill(world: World) -> None:
+    streams = {f"a{seed}": random_fills(seed, 60) for seed in range(8)}
+    for account, fills in streams.items():
+        trade(world, fills[:40], account)
+    world.batch()
+    world.tick()
+    for step in range(40, 60, 5):
+        for account, fills in streams.items():
+            for number, (side, quantity, price, fee) in enumerate(fills[step : step + 5]):
+                world.order(Order(side, quantity, price, after(step + number), account=account, fee=fee))
+        world.batch()
+        world.tick()
+    for account, fills in streams.items():
+        assert_is_book(world.ledger(account), fills)
+
+
+def test_a_book_that_never_goes_flat_keeps_its_cost(world: World) -> None:
+    # Reduced by half and refilled a thousand times: the product of its shrink ratios passes 1e-300.
+    fills = [("buy", D(100), D(10), D(1))]
+    for number in range(1100):
+        price = D(10) + D(number % 17) / 10
+        fills += [("sell", D(50), price, D("0.5")), ("buy", D(50), price + D("0.1"), D("0.5"))]
+    trade(world, fills)
+    world.batch()
+    world.tick()
+    assert_is_book(world.ledger(), fills)
+
+
+def state(world: World) -> list[tuple[Any, ...]]:
+    """The whole ledger, with money to a millionth."""
+    return [
+        (
+            *(row[name] for name in ("account", "strategy_id", "symbol", "executed_at", "sequence", "fill_id", "ordinal")),
+            *(row[name] for name in ("signed_quantity", "position_before", "position_after")),
+            *(
+                round(row[name], 6)
+                for name in ("open_cost", "gross_realized_pnl", "closing_fee", "cumulative_realized_pnl", "cumulative_fee")
+            ),
+        )
+        for row in world.client.query(
+            "select * from quant.position_ledger final order by account, strategy_id, symbol, ordinal"
+        ).named_results()
+    ]
+
+
+def rebuilt(world: World) -> list[tuple[Any, ...]]:
+    """The ledger after everything derived was thrown away and computed from the mirrored rows again."""
+    for view in FACTS:
+        world.client.command(f"truncate table quant.{view.removesuffix('_refresh')}")
+    world.tick()
+    return state(world)
+
+
+def test_late_corrected_moved_and_deleted_fills_end_where_a_clean_rebuild_does(world: World) -> None:
+    strategy, other = world.strategy("first"), world.strategy("second")
+    decisions = [world.decision(strategy, after(number)) for number in range(12)]
+    orders = [
+        world.order(Order(side, quantity, price, after(10 * number), decision=decision, fee=fee))
+        for number, (decision, (side, quantity, price, fee)) in enumerate(zip(decisions, random_fills(3, 12), strict=True))
+    ]
+    unlinked = world.order(Order("buy", D(7), D(20), after(55)))
+    world.batch()
+    world.tick()
+    before = state(world)
+
+    world.order(Order("sell", D(5), D(30), after(33), decision=decisions[0]))
+    world.batch()
+    world.tick()
+    world.order(replace(orders[4], price=D("77.5")))
+    world.order(replace(orders[6], at=after(15)))
+    world.order(replace(orders[8], filled=orders[8].quantity / 2, status="canceled"))
+    world.order(orders[2], deleted=True)
+    world.batch()
+    world.tick()
+    # Late linkage: an order gets its decision, and a decision moves to another strategy.
+    world.order(replace(unlinked, decision=decisions[1]))
+    world.decision(other, after(9), id=decisions[9])
+    world.batch()
+    world.tick()
+
+    grown = state(world)
+    assert grown != before
+    assert len(grown) == 13
+    assert {row[1] for row in grown} == {str(strategy), str(other)}
+    assert grown == rebuilt(world)
+
+
+def test_a_mass_update_without_change_writes_nothing(world: World) -> None:
+    decision = world.decision(world.strategy("only"))
+    orders = [
+        world.order(Order(side, quantity, price, after(number), decision=decision, fee=fee))
+        for number, (side, quantity, price, fee) in enumerate(random_fills(5, 20))
+    ]
+    world.batch()
+    world.tick()
+    before, revision = state(world), world.client.command("select max(revision) from quant.position_ledger final")
+    for order in orders:
+        world.order(order)
+    world.batch()
+    world.tick()
+    assert state(world) == before
+    assert world.client.command("select max(revision) from quant.position_ledger final") == revision
+
+
+def test_ticks_without_news_and_after_a_restart_change_nothing(world: World) -> None:
+    trade(world, random_fills(6, 10))
+    world.batch()
+    world.tick()
+    before = world.client.query("select * from quant.position_ledger order by all").result_rows
+    world.tick()
+    world.batch()
+    world.tick()
+    assert world.client.query("select * from quant.position_ledger order by all").result_rows == before
+
+
+def test_a_batch_whose_checkpoint_is_missing_waits(world: World) -> None:
+    trade(world, [("buy", 1, "10")])
+    world.batch()
+    world.client.command("truncate table torghut_raw.mirror_checkpoint")
+    world.tick()
+    assert world.ledger() == []
+    world.batch()
+    world.tick()
+    assert len(world.ledger()) == 1

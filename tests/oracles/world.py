@@ -1,0 +1,242 @@
+"""The source as these tests write it: rows in the mirror's tables, batch by batch, and ticks that take them in."""
+
+import json
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+
+# In the order in which a second runs them.
+VIEWS = (
+    "decision_fact_refresh",
+    "execution_version_fact_refresh",
+    "order_event_fact_refresh",
+    "position_snapshot_fact_refresh",
+    "changed_order_refresh",
+    "trade_execution_fact_refresh",
+    "changed_position_refresh",
+    "position_ledger_refresh",
+    "quant_metrics_latest_refresh",
+    "quant_metrics_series_refresh",
+)
+FACTS = VIEWS[:8]
+# Views that replace their target; the others append.
+REPLACED = {"changed_order_refresh", "changed_position_refresh", "quant_metrics_latest_refresh"}
+_TABLES = (
+    "torghut_raw.strategies",
+    "torghut_raw.trade_decisions",
+    "torghut_raw.executions",
+    "torghut_raw.executions__history",
+    "torghut_raw.execution_order_events",
+    "torghut_raw.position_snapshots",
+    "torghut_raw.mirror_checkpoint",
+    "torghut.ta_signals",
+    "torghut.ta_microbars",
+    "quant.decision_fact",
+    "quant.execution_version_fact",
+    "quant.order_event_fact",
+    "quant.position_snapshot_fact",
+    "quant.changed_order",
+    "quant.trade_execution_fact",
+    "quant.changed_position",
+    "quant.position_ledger",
+    "quant.quant_metrics_latest",
+    "quant.quant_metrics_series",
+)
+START = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
+
+
+@dataclass
+class Order:
+    """An order as the source holds it; `filled` and `price` are cumulative."""
+
+    side: str
+    quantity: Decimal
+    price: Decimal | None
+    at: datetime
+    account: str = "paper"
+    symbol: str = "MU"
+    decision: uuid.UUID | None = None
+    filled: Decimal | None = None
+    fee: Decimal | None = None
+    sequence: int | None = None
+    status: str = "filled"
+    id: uuid.UUID = field(default_factory=uuid.uuid4)
+
+
+class World:
+    """Writes source rows as the mirror would: each `batch` is one apply number with a checkpoint behind it."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.applied = 0
+        self.pending: dict[str, list[dict[str, Any]]] = {}
+
+    def clear(self) -> None:
+        """Forget everything."""
+        for table in _TABLES:
+            self.client.command(f"truncate table {table}")
+
+    def strategy(self, name: str) -> uuid.UUID:
+        """A strategy of the catalogue."""
+        identity = uuid.uuid4()
+        self._add("strategies", {"id": identity, "name": name, "enabled": True, "base_timeframe": "1Min"}, START, True)
+        return identity
+
+    def decision(self, strategy: uuid.UUID, at: datetime = START, **columns: Any) -> uuid.UUID:
+        """A decision of a strategy; `id` among the columns rewrites an earlier one."""
+        row = {
+            "id": uuid.uuid4(),
+            "strategy_id": strategy,
+            "alpaca_account_label": "paper",
+            "symbol": "MU",
+            "timeframe": "1Min",
+            "decision_json": json.dumps({"action": "buy", "qty": "1"}),
+            "status": "filled",
+            "created_at": at,
+            **columns,
+        }
+        self._add("trade_decisions", row, at)
+        return row["id"]
+
+    def order(self, order: Order, deleted: bool = False, **columns: Any) -> Order:
+        """An order, or a new version of it, with its history row."""
+        raw: dict[str, Any] = {"filled_at": order.at.isoformat()}
+        if order.fee is not None:
+            raw |= {"cost_amount": str(order.fee), "cost_basis": "broker_reported_commission"}
+        if order.sequence is not None:
+            raw["_seq"] = order.sequence
+        row = {
+            "id": order.id,
+            "trade_decision_id": order.decision,
+            "alpaca_order_id": str(order.id),
+            "symbol": order.symbol,
+            "side": order.side,
+            "order_type": "market",
+            "time_in_force": "day",
+            "submitted_qty": order.quantity,
+            "filled_qty": order.quantity if order.filled is None else order.filled,
+            "avg_fill_price": order.price,
+            "status": order.status,
+            "raw_order": json.dumps(raw),
+            "last_update_at": order.at,
+            "alpaca_account_label": order.account,
+            **columns,
+        }
+        for table in ("executions", "executions__history"):
+            self._add(table, row, order.at, True, deleted)
+        return order
+
+    def event(self, order: Order, at: datetime, cumulative: Decimal, price: Decimal, **columns: Any) -> None:
+        """A fill event of the broker's feed."""
+        row = {
+            "id": uuid.uuid4(),
+            "event_ts": at,
+            "symbol": order.symbol,
+            "alpaca_order_id": str(order.id),
+            "event_type": "partial_fill",
+            "filled_qty": cumulative,
+            "avg_fill_price": price,
+            "raw_event": "{}",
+            "alpaca_account_label": order.account,
+            **columns,
+        }
+        self._add("execution_order_events", row, at)
+
+    def snapshot(
+        self, at: datetime, equity: Decimal, account: str = "paper", positions: Iterable[dict[str, str]] = ()
+    ) -> None:
+        """A position snapshot of an account."""
+        row = {
+            "id": uuid.uuid4(),
+            "alpaca_account_label": account,
+            "as_of": at,
+            "equity": equity,
+            "cash": equity,
+            "buying_power": equity,
+            "positions": json.dumps(list(positions)),
+        }
+        self._add("position_snapshots", row, at)
+
+    def quote(self, symbol: str, at: datetime, mid: float) -> None:
+        """A quote of the technical-analysis pipeline."""
+        self.client.command(
+            "insert into torghut.ta_signals (symbol, event_ts, seq, ingest_ts, imbalance_bid_px, imbalance_ask_px)"
+            " values ({symbol:String}, {at:String}, 1, {at:String}, {bid:Float64}, {ask:Float64})",
+            parameters={"symbol": symbol, "at": f"{at:%Y-%m-%d %H:%M:%S.%f}"[:-3], "bid": mid - 1, "ask": mid + 1},
+        )
+
+    def batch(self, watermark: datetime | None = None) -> None:
+        """Everything added since the last batch becomes visible, under one apply number."""
+        self.applied += 1
+        for table, rows in self.pending.items():
+            version = self.applied * 1_000_000
+            for position, row in enumerate(rows):
+                row |= {"_version": version + position, "_applied": self.applied}
+            names = sorted({name for row in rows for name in row})
+            self.client.insert(
+                f"torghut_raw.{table}", [[row.get(name) for name in names] for row in rows], column_names=names
+            )
+        self.pending = {}
+        now = datetime.now(UTC)
+        self.client.insert(
+            "torghut_raw.mirror_checkpoint",
+            [["test", self.applied, 1, watermark or now, now]],
+            column_names=["slot", "applied", "lsn", "watermark", "recorded_at"],
+        )
+
+    def tick(self, views: Iterable[str] = FACTS) -> None:
+        """Run the views of one second, in their order."""
+        for view in views:
+            self.client.command(f"system refresh view quant.{view}")
+            self.client.command(f"system wait view quant.{view}")
+
+    def ledger(self, account: str = "paper", symbol: str = "MU") -> list[dict[str, Any]]:
+        """Rows of the ledger of an account's instrument, in order."""
+        return list(
+            self.client.query(
+                "select * from quant.position_ledger final where account = {account:String} and symbol = {symbol:String}"
+                " order by strategy_id, executed_at, sequence, fill_id",
+                parameters={"account": account, "symbol": symbol},
+            ).named_results()
+        )
+
+    def fills(self) -> list[dict[str, Any]]:
+        """All fills, in order."""
+        return list(
+            self.client.query(
+                "select * from quant.trade_execution_fact final order by account, symbol, executed_at, sequence, fill_id"
+            ).named_results()
+        )
+
+    def frame(
+        self, as_of: datetime, window: str = "1d", account: str = "paper", strategy: str = ""
+    ) -> dict[str, dict[str, Any]]:
+        """One frame by metric name."""
+        rows = self.client.query(
+            "select * from quant.metric_frames(as_of = {as_of:String})"
+            " where account = {account:String} and strategy_id = {strategy:String} and window = {window:String}",
+            parameters={
+                "as_of": f"{as_of:%Y-%m-%d %H:%M:%S.%f}"[:-3],
+                "account": account,
+                "strategy": strategy,
+                "window": window,
+            },
+        ).named_results()
+        return {row["metric_name"]: row for row in rows}
+
+    def _add(self, table: str, row: dict[str, Any], at: datetime, updated: bool = False, deleted: bool = False) -> None:
+        stamps = {"created_at": at, "updated_at": at} if updated else {"created_at": at}
+        extra = {"_op": "update"} if table.endswith("__history") else {}
+        self.pending.setdefault(table, []).append(
+            {**stamps, **row, **extra, "_deleted": int(deleted), "_commit_ts": at, "_synced_at": at}
+        )
+
+
+def after(seconds: float) -> datetime:
+    """A moment on a trading day, that many seconds after the scenarios' start."""
+    return START + timedelta(seconds=seconds)
