@@ -3,22 +3,24 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
+_SKIP = r"\s+|--[^\n]*|\#[\ !][^\n]*|/\*.*?(?:\*/|\Z)"
+_STRING = r"'(?:[^'\\]|\\.|'')*'?|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$"
+_QUOTED = r"`(?:[^`\\]|\\.|``)*`?|\"(?:[^\"\\]|\\.|\"\")*\"?"
 _TOKEN = re.compile(
-    r"""
-    (?P<skip>\s+|--[^\n]*|\#[\ !][^\n]*|/\*.*?(?:\*/|\Z))
-  | (?P<string>'(?:[^'\\]|\\.|'')*'?|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
-  | (?P<quoted>`(?:[^`\\]|\\.|``)*`?|"(?:[^"\\]|\\.|"")*"?)
-  | (?P<word>[A-Za-z_]\w*)
-  | (?P<number>\d[\w.]*)
-  | (?P<other>.)
-    """,
-    re.VERBOSE | re.DOTALL,
+    rf"(?P<skip>{_SKIP})|(?P<string>{_STRING})|(?P<quoted>{_QUOTED})"
+    r"|(?P<word>[A-Za-z_]\w*)|(?P<number>\d[\w.]*)|(?P<other>.)",
+    re.DOTALL,
+)
+# Runs to the next bare FORMAT in one match: token by token, a 5 KB query takes 3 ms.
+_TO_FORMAT = re.compile(
+    rf"(?:{_SKIP}|{_STRING}|{_QUOTED}|(?!format\b)[a-z_]\w*|\d[\w.]*|[^\w])*+(?P<format>format)\b",
+    re.DOTALL | re.IGNORECASE,
 )
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(NamedTuple):
     """One significant token; `word` is upper-cased text of a bare word, else empty."""
 
     kind: str
@@ -74,21 +76,28 @@ def first_word(text: str) -> str:
 
 def split_format(text: str) -> ReadQuery:
     """Separate the trailing `FORMAT name [SETTINGS ...]` and the final semicolons from a query."""
+    starts, position = [], 0
+    while match := _TO_FORMAT.match(text, position):
+        starts.append(match.start("format"))
+        position = match.end()
+    for start in reversed(starts):
+        clause = _significant(text[start:])
+        if len(clause) < 2 or clause[1].kind not in ("word", "quoted"):
+            continue
+        if len(clause) > 2 and clause[2].word != "SETTINGS":
+            continue
+        name = clause[1]
+        return ReadQuery(text[:start], name.text.strip('`"'), text[start + name.end : start + clause[-1].end])
+    found = _significant(text)
+    return ReadQuery(text[: found[-1].end] if found else text, None, "")
+
+
+def _significant(text: str) -> list[Token]:
+    """The tokens of `text` without the semicolons at its end."""
     found = list(tokens(text))
     while found and found[-1].text == ";":
         found.pop()
-    if not found:
-        return ReadQuery(text, None, "")
-    end = found[-1].end
-    for index in range(len(found) - 2, 0, -1):
-        if found[index].word != "FORMAT" or found[index + 1].kind not in ("word", "quoted"):
-            continue
-        rest = found[index + 2 :]
-        if rest and rest[0].word != "SETTINGS":
-            continue
-        name = found[index + 1]
-        return ReadQuery(text[: found[index].start], name.text.strip('`"'), text[name.end : end])
-    return ReadQuery(text[:end], None, "")
+    return found
 
 
 def split_insert(data: bytes) -> InsertQuery | None:
