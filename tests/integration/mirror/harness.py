@@ -178,7 +178,7 @@ class Lab:
         expected, found = self.rows(table, columns, order), self.copied(table, columns, order)
         assert len(found) == len(expected)
         for left, right in zip(expected, found, strict=True):
-            assert right == left, f"copied {right} of {left}"
+            assert right == left, f"copied {right!s:.200} of {left!s:.200}"
         return len(expected)
 
 
