@@ -18,8 +18,8 @@
         states.cumulative_notional as cumulative_notional,
         states.cumulative_feeless_notional as cumulative_feeless_notional,
         multiIf(
-            quotes.mid > 0, ('mid', toDecimal128(quotes.mid, 12)),
-            bars.close > 0, ('bar', toDecimal128(bars.close, 12)),
+            quotes.mid > 0, ('mid', assumeNotNull(toDecimal128(quotes.mid, 12))),
+            bars.close > 0, ('bar', assumeNotNull(toDecimal128(bars.close, 12))),
             holdings.price > 0 and holdings.snapshot_at >= states.traded_at, ('snapshot', assumeNotNull(holdings.price)),
             states.traded_price > 0, ('trade', states.traded_price),
             ('', toDecimal128(0, 12))

@@ -63,8 +63,8 @@ def built(warehouse_settings: Settings) -> Iterator[Client]:
 
 
 @pytest.fixture
-def world(built: Client) -> Iterator[World]:
+def world(built: Client) -> World:
     """An empty source: no rows, no facts, no ledger."""
     world = World(built)
     world.clear()
-    yield world
+    return world

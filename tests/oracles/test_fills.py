@@ -1,5 +1,6 @@
 """Fills recovered from what the source keeps: events, versions of an order, or the order alone."""
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 
@@ -76,10 +77,10 @@ def test_before_the_account_column_the_decision_names_the_account(world: World) 
 def test_every_shape_of_raw_order_is_read_and_garbage_stops_nothing(world: World) -> None:
     at = after(7).isoformat()
     shapes = [
-        '{"filled_at": "%s"}' % at,
-        '{"filled_at": "%s", "cost_amount": 1.25, "_execution_adapter": "lean"}' % at,
-        '{"channel": "trade_updates", "payload": {"event": "fill", "order": {"filled_at": "%s"}}}' % at,
-        '{"stream": "trade_updates", "data": {"order": {"filled_at": "%s"}}}' % at,
+        json.dumps({"filled_at": at}),
+        json.dumps({"filled_at": at, "cost_amount": 1.25, "_execution_adapter": "lean"}),
+        json.dumps({"channel": "trade_updates", "payload": {"event": "fill", "order": {"filled_at": at}}}),
+        json.dumps({"stream": "trade_updates", "data": {"order": {"filled_at": at}}}),
         "not json {",
         "[]",
         '{"filled_at": "soon", "cost_amount": {"a": 1}, "_seq": -4}',

@@ -18,9 +18,7 @@ TOLERANCE = D("1e-6")
 def trade(world: World, fills: list[tuple[Any, ...]], account: str = "paper") -> None:
     """Orders of one fill each: (side, quantity, price, fee or None), a second apart."""
     for number, (side, quantity, price, *fee) in enumerate(fills):
-        world.order(
-            Order(side, D(quantity), D(price), after(number), account=account, fee=D(fee[0]) if fee else None)
-        )
+        world.order(Order(side, D(quantity), D(price), after(number), account=account, fee=D(fee[0]) if fee else None))
 
 
 def near(left: Any, right: Any) -> bool:
@@ -150,11 +148,20 @@ def state(world: World) -> list[tuple[Any, ...]]:
     """The whole ledger, with money to a millionth."""
     return [
         (
-            *(row[name] for name in ("account", "strategy_id", "symbol", "executed_at", "sequence", "fill_id", "ordinal")),
+            *(
+                row[name]
+                for name in ("account", "strategy_id", "symbol", "executed_at", "sequence", "fill_id", "ordinal")
+            ),
             *(row[name] for name in ("signed_quantity", "position_before", "position_after")),
             *(
                 round(row[name], 6)
-                for name in ("open_cost", "gross_realized_pnl", "closing_fee", "cumulative_realized_pnl", "cumulative_fee")
+                for name in (
+                    "open_cost",
+                    "gross_realized_pnl",
+                    "closing_fee",
+                    "cumulative_realized_pnl",
+                    "cumulative_fee",
+                )
             ),
         )
         for row in world.client.query(
@@ -176,7 +183,9 @@ def test_late_corrected_moved_and_deleted_fills_end_where_a_clean_rebuild_does(w
     decisions = [world.decision(strategy, after(number)) for number in range(12)]
     orders = [
         world.order(Order(side, quantity, price, after(10 * number), decision=decision, fee=fee))
-        for number, (decision, (side, quantity, price, fee)) in enumerate(zip(decisions, random_fills(3, 12), strict=True))
+        for number, (decision, (side, quantity, price, fee)) in enumerate(
+            zip(decisions, random_fills(3, 12), strict=True)
+        )
     ]
     unlinked = world.order(Order("buy", D(7), D(20), after(55)))
     world.batch()

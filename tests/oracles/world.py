@@ -199,7 +199,8 @@ class World:
         """Rows of the ledger of an account's instrument, in order."""
         return list(
             self.client.query(
-                "select * from quant.position_ledger final where account = {account:String} and symbol = {symbol:String}"
+                "select * from quant.position_ledger final"
+                " where account = {account:String} and symbol = {symbol:String}"
                 " order by strategy_id, executed_at, sequence, fill_id",
                 parameters={"account": account, "symbol": symbol},
             ).named_results()
@@ -209,7 +210,8 @@ class World:
         """All fills, in order."""
         return list(
             self.client.query(
-                "select * from quant.trade_execution_fact final order by account, symbol, executed_at, sequence, fill_id"
+                "select * from quant.trade_execution_fact final"
+                " order by account, symbol, executed_at, sequence, fill_id"
             ).named_results()
         )
 

@@ -1,0 +1,237 @@
+"""The metrics against empyrical and hand-worked cases, through the whole path from mirrored rows to frames."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import empyrical
+import exchange_calendars
+import pandas as pd
+import pytest
+
+from tests.oracles.world import FACTS, VIEWS, Order, World, after
+
+D = Decimal
+CALENDAR = exchange_calendars.get_calendar("XNYS", start="2025-01-01", end="2026-12-31")
+CLOSES = [close.to_pydatetime() for close in CALENDAR.schedule.close if close < pd.Timestamp("2026-02-10", tz="UTC")]
+
+
+def daily(world: World, count: int, at_midnight: bool = False) -> pd.Series:
+    """Equity at the last `count` closes, or stamped at midnight as daily files are; the first half falls."""
+    rng = random.Random(4)
+    equity, values = 100_000.0, {}
+    for close in CLOSES[-count:]:
+        equity = round(equity * (1 + rng.gauss(0.0005, 0.01)), 2)
+        moment = datetime(close.year, close.month, close.day, tzinfo=UTC) if at_midnight else close
+        values[moment] = equity
+        world.snapshot(moment, D(str(equity)))
+    world.batch()
+    world.tick()
+    return pd.Series(values)
+
+
+@pytest.mark.parametrize("at_midnight", [False, True])
+@pytest.mark.parametrize("sessions", [1, 5, 20])
+def test_return_and_drawdown_of_daily_equity_equal_empyrical(world: World, sessions: int, at_midnight: bool) -> None:
+    equity = daily(world, 30, at_midnight)
+    frame = world.frame(equity.index[-1], f"{sessions}d")
+    returns = equity.pct_change().iloc[-sessions:]
+    assert frame["cumulative_return"]["value"] == pytest.approx(empyrical.cum_returns_final(returns), rel=1e-9)
+    assert frame["max_drawdown"]["value"] == pytest.approx(empyrical.max_drawdown(returns), rel=1e-9)
+    assert frame["cumulative_return"]["sample_count"] == sessions
+    assert frame["cumulative_return"]["status"] == "ok"
+
+
+def test_the_first_loss_is_a_drawdown(world: World) -> None:
+    for number, equity in enumerate([100, 90, 95]):
+        world.snapshot(after(20 * number), D(equity))
+    world.batch()
+    world.tick()
+    frame = world.frame(after(60), "1m")
+    assert frame["max_drawdown"]["value"] == pytest.approx(-0.1)
+    assert frame["cumulative_return"]["value"] == pytest.approx(-0.05)
+
+
+def test_reasons_of_missing_equity(world: World) -> None:
+    world.order(Order("buy", D(1), D(10), after(0), account="bare"))
+    for number in range(6):
+        world.snapshot(after(15 * number), D(100), account="fresh")
+        world.snapshot(after(15 * number), D(-5), account="broke")
+    world.batch()
+    world.tick()
+
+    def reason(account: str, seconds: float, window: str, metric: str = "cumulative_return") -> str:
+        row = world.frame(after(seconds), window, account)[metric]
+        assert (row["value"] is None) == (row["status"] == "insufficient_data")
+        return str(row["reason"])
+
+    assert reason("bare", 75, "1m") == "no_source_rows"
+    assert reason("fresh", 75, "1m") == ""
+    assert reason("fresh", 75, "5m") == "no_opening_state"
+    assert reason("fresh", 75, "5m", "max_drawdown") == "low_coverage"
+    assert reason("fresh", 3600, "1m") == "stale_source"
+    assert reason("fresh", 3600, "1m", "leverage_gross_over_equity") == "stale_source"
+    assert reason("broke", 75, "1m") == "nonpositive_equity"
+    assert reason("broke", 75, "1m", "leverage_gross_over_equity") == "nonpositive_equity"
+    assert reason("fresh", 3600 * 8, "1m") == "out_of_session"
+
+
+def test_profit_of_a_window_moves_with_the_mark_and_reconciles_with_equity(world: World) -> None:
+    decision = world.decision(world.strategy("alone"), after(-3600))
+    world.order(Order("buy", D(10), D(100), after(-1800), decision=decision, fee=D(1)))
+    world.order(Order("sell", D(4), D(110), after(0), decision=decision, fee=D(2)))
+    world.quote("MU", after(-301), 104.0)
+    world.quote("MU", after(-1), 107.0)
+    world.batch()
+    world.tick()
+    frame = world.frame(after(0), "5m")
+    # 10 at 100, marked 104 at the start and 107 at the end; 4 sold at 110.
+    assert frame["realized_pnl"]["value"] == pytest.approx(40)
+    assert frame["unrealized_pnl"]["value"] == pytest.approx(6 * 7)
+    assert frame["net_pnl"]["value"] == pytest.approx(40 + 42 - 40 - 2)
+    assert frame["net_pnl"]["reason"] == ""
+    assert frame["realized_pnl"]["sample_count"] == 1
+    assert frame["gross_exposure"]["value"] == pytest.approx(6 * 107)
+    # Nothing that came later changes what was known of that moment.
+    world.order(Order("sell", D(6), D(1), after(10), decision=decision, fee=D(1)))
+    world.quote("MU", after(10), 1.0)
+    world.batch()
+    world.tick()
+    assert world.frame(after(0), "5m") == frame
+
+
+def test_an_unknown_fee_is_visible_and_an_old_quote_is_no_mark(world: World) -> None:
+    world.order(Order("buy", D(10), D(100), after(-20)))
+    world.order(Order("buy", D(10), D(100), after(-10), fee=D(1)))
+    world.quote("MU", after(-120), 500.0)
+    world.batch()
+    world.tick()
+    frame = world.frame(after(0), "1h")
+    assert frame["unrealized_pnl"]["value"] == 0
+    assert frame["net_pnl"]["value"] == pytest.approx(-1)
+    assert (frame["net_pnl"]["status"], frame["net_pnl"]["reason"]) == ("ok", "missing_fee")
+    assert '"fee_uncovered_notional_share":0.5' in frame["net_pnl"]["meta"]
+    assert '"mark_sources":["trade"]' in frame["unrealized_pnl"]["meta"]
+
+
+def test_a_trade_is_a_closing_order_counted_at_its_last_fill(world: World) -> None:
+    decision = world.decision(world.strategy("trader"))
+    world.order(Order("buy", D(30), D(10), after(-300), decision=decision, fee=D(3)))
+    partial = world.order(Order("sell", D(20), D("10.5"), after(-5), decision=decision, fee=D(2)))
+    world.event(partial, after(-90), D(10), D(10))
+    world.event(partial, after(-5), D(20), D("10.5"))
+    world.order(Order("sell", D(5), D("10.2"), after(-3), decision=decision, fee=D("0.5")))
+    world.order(Order("sell", D(5), D(9), after(-2), decision=decision, fee=D("0.5")))
+    world.batch()
+    world.tick()
+    frame = world.frame(after(0), "1m")
+    # 10 - 4 wins; 1 - 1 breaks even; -5 - 1 loses.
+    assert frame["trade_count"]["value"] == 3
+    assert frame["win_rate"]["value"] == pytest.approx(1 / 3)
+    assert '"wins":1,"losses":1,"breakevens":1' in frame["win_rate"]["meta"]
+    empty = world.frame(after(-200), "1m")
+    assert empty["trade_count"]["value"] == 0
+    assert (empty["win_rate"]["value"], empty["win_rate"]["reason"]) == (None, "no_trades")
+    assert empty["realized_pnl"]["value"] == 0
+
+
+def test_exposure_of_the_account_is_the_brokers_and_of_a_strategy_the_ledgers(world: World) -> None:
+    strategy = world.strategy("short")
+    world.order(Order("sell", D(3), D(50), after(-10), decision=world.decision(strategy)))
+    positions = [
+        {"symbol": "MU", "qty": "3", "side": "short", "market_value": "153", "current_price": "51"},
+        {"symbol": "NVDA", "qty": "2", "side": "long", "market_value": "200", "current_price": "100"},
+    ]
+    world.snapshot(after(-5), D(1000), positions=positions)
+    world.batch()
+    world.tick()
+    account = world.frame(after(0), "1h")
+    assert account["gross_exposure"]["value"] == pytest.approx(353)
+    assert account["net_exposure"]["value"] == pytest.approx(47)
+    assert account["leverage_gross_over_equity"]["value"] == pytest.approx(0.353)
+    own = world.frame(after(0), "1h", strategy=str(strategy))
+    # The snapshot's price is younger than the trade.
+    assert own["gross_exposure"]["value"] == pytest.approx(153)
+    assert own["net_exposure"]["value"] == pytest.approx(-153)
+    assert own["unrealized_pnl"]["value"] == pytest.approx(-3)
+
+
+def test_flows_add_up_over_scopes_and_returns_are_not_shared(world: World) -> None:
+    first, second = world.strategy("first"), world.strategy("second")
+    for number, (strategy, account) in enumerate([(first, "paper"), (second, "paper"), (first, "other")]):
+        decision = world.decision(strategy, alpaca_account_label=account)
+        world.order(Order("buy", D(1), D(10), after(-30), account=account, decision=decision, fee=D(0)))
+        world.order(Order("sell", D(1), D(11 + number), after(-20), account=account, decision=decision, fee=D(0)))
+    world.snapshot(after(-60), D(100))
+    world.snapshot(after(-5), D(101))
+    world.batch()
+    world.tick()
+
+    def realized(account: str, strategy: str) -> float:
+        return float(world.frame(after(0), "5m", account, strategy)["realized_pnl"]["value"])
+
+    assert [realized("paper", str(first)), realized("paper", str(second))] == [1, 2]
+    assert realized("paper", "") == 3
+    assert realized("", str(first)) == 4
+    assert realized("", "") == 6
+    shared = world.frame(after(0), "1m", "paper", str(first))["cumulative_return"]
+    assert (shared["value"], shared["reason"]) == (None, "no_capital_base")
+
+
+def test_freshness_comes_from_the_mirror_and_a_closed_market_is_not_stale(world: World) -> None:
+    world.order(Order("buy", D(1), D(10), after(-600), fee=D(0)))
+    world.batch(watermark=after(0))
+    world.tick()
+    assert world.frame(after(10))["realized_pnl"]["quality"] == "good"
+    late = world.frame(after(100))["realized_pnl"]
+    assert (late["quality"], late["freshness_seconds"], late["watermark"]) == ("stale", 100, after(0))
+    assert world.frame(after(12 * 3600))["realized_pnl"]["quality"] == "closed"
+
+
+def test_the_tier_writes_what_changed_and_keeps_one_row_per_metric(world: World) -> None:
+    world.order(Order("buy", D(1), D(10), datetime.now(UTC) - timedelta(hours=1), fee=D(0)))
+    world.batch()
+    world.tick(VIEWS)
+    latest = world.client.command(
+        "select count(), uniq(strategy_id, account, window, metric_name) from quant.quant_metrics_latest"
+    )
+    written = world.client.command("select count() from quant.quant_metrics_series")
+    assert list(map(int, latest)) == [written, written]
+    assert written > 0
+    world.batch()
+    world.tick(VIEWS)
+    assert world.client.command("select count() from quant.quant_metrics_series") == written
+    world.order(Order("sell", D(1), D(12), datetime.now(UTC) - timedelta(seconds=1), fee=D(0)))
+    world.batch()
+    world.tick(VIEWS)
+    changed = world.client.command("select count() from quant.quant_metrics_series") - written
+    assert 0 < changed < written
+    served = world.client.query(
+        "select distinct metric_name, value from quant.api_metric_frames_latest"
+        " where account = 'paper' and strategy_id = '' and window = '1d' and metric_name = 'realized_pnl'"
+    ).result_rows
+    assert served == [("realized_pnl", 2)]
+
+
+def test_a_past_frame_does_not_depend_on_how_the_facts_arrived(world: World) -> None:
+    decision = world.decision(world.strategy("any"))
+    orders = [
+        Order(side, D(quantity), D(price), after(number), decision=decision, fee=D(1))
+        for number, (side, quantity, price) in enumerate(
+            [("buy", 5, 10), ("sell", 8, 12), ("buy", 4, 9), ("sell", 2, 15)]
+        )
+    ]
+    for order in orders:
+        world.order(order)
+    world.batch(watermark=after(60))
+    world.tick()
+    together = world.frame(after(30), "1m")
+    world.clear()
+    decision = world.decision(decision)
+    for order in reversed(orders):
+        world.order(order)
+        world.batch(watermark=after(60))
+        world.tick(FACTS)
+    apart = world.frame(after(30), "1m")
+    for name in ("realized_pnl", "unrealized_pnl", "net_pnl", "trade_count", "win_rate"):
+        assert apart[name]["value"] == together[name]["value"], name
