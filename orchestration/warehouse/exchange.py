@@ -5,7 +5,6 @@ import json
 import logging
 import re
 import secrets
-import string
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -82,7 +81,7 @@ class Exchange:
         self.user = ""
         self.statement = ""
         self.in_blocks = False
-        self.tag = "".join(secrets.choice(string.ascii_lowercase) for _ in range(16))
+        self.tag = secrets.token_hex(8)
 
     async def text(self, status: int, text: str) -> None:
         """Answer with a short text."""
