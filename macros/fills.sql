@@ -1,11 +1,11 @@
-{# Cursors of trade_execution_fact: how far it has read each of its inputs.
+{# The cursor of trade_execution_fact: the last batch of changed_order that it has computed.
 
-   A cursor is a row of the target itself: account '', marked deleted, so that no reader sees it, and written together
-   with the fills that it stands for. #}
-{% macro fill_cursor(input) -%}
+   It is a row of the target itself: account '', marked deleted, so that no reader sees it, and written behind the fills
+   that it stands for. #}
+{% macro fill_cursor() -%}
     (
         select max(applied)
         from {{ ref("trade_execution_fact") }}
-        where account = '' and strategy_id = '' and symbol = '' and fill_id = 'cursor:{{ input }}'
+        where account = '' and strategy_id = '' and symbol = '' and fill_id = 'cursor'
     )
 {%- endmacro %}

@@ -126,7 +126,7 @@ def _nodes(event: dict[str, Any]) -> Iterator[NodeEvent]:
 def _failures(event: dict[str, Any]) -> list[str]:
     """What an event says about a failure, in one line."""
     info, data = event["info"], event.get("data") or {}
-    if info.get("name") in ("RunResultError", "RunResultFailure"):
+    if info.get("name") == "RunResultError":
         name = (data.get("node_info") or {}).get("node_name", "")
         text = " ".join(str(data.get("msg") or info.get("msg", "")).split())
         return [text if name in text else f"{name}: {text}"]

@@ -25,7 +25,7 @@ VIEWS = (
 )
 FACTS = VIEWS[:8]
 # Views that replace their target; the others append.
-REPLACED = {"changed_order_refresh", "changed_position_refresh", "quant_metrics_latest_refresh"}
+REPLACED = {"quant_metrics_latest_refresh"}
 _TABLES = (
     "torghut_raw.strategies",
     "torghut_raw.trade_decisions",

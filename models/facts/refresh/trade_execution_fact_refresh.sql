@@ -5,7 +5,12 @@
 fill_id, order_id, broker_order_id, decision_id, strategy_id, account, symbol, side, executed_at, sequence,
 quantity, price, notional, fee, fill_source
 {%- endset %}
+{%- set changed_orders -%}
+(select broker_order_id from {{ to_do(ref("changed_order")) }})
+{%- endset %}
 with
+    {{ fill_cursor() }} as batches_done,
+    {{ newest_batch(ref("changed_order")) }} as newest_batch,
     orders as (
         select
             version.order_id as order_id,
@@ -31,13 +36,16 @@ with
                 version.is_deleted = 0 and version.filled_quantity > 0 and version.average_fill_price > 0
             ) as versions
         from {{ ref("execution_version_fact") }} as version final
-        where version.broker_order_id in (select broker_order_id from {{ ref("changed_order") }})
+        where version.broker_order_id in {{ changed_orders }}
         group by version.order_id
     ),
     decisions as (
         select decision_id, strategy_id, account, applied
         from {{ ref("decision_fact") }} final
-        where decision_id in (select assumeNotNull(decision_id) from {{ ref("changed_order") }} where decision_id is not null)
+        where
+            decision_id in (
+                select assumeNotNull(decision_id) from {{ to_do(ref("changed_order")) }} where decision_id is not null
+            )
     ),
     events as (
         select
@@ -58,7 +66,7 @@ with
             ) as feed
         from {{ ref("order_event_fact") }} as event final
         where
-            order_key in (select broker_order_id from {{ ref("changed_order") }} where broker_order_id != '')
+            order_key in {{ changed_orders }}
             and event.event_type in ('fill', 'partial_fill')
         group by order_key
     ),
@@ -227,14 +235,13 @@ with
                         select {{ columns }}, applied, toUInt8(1) as is_stored
                         from {{ ref("trade_execution_fact") }} final
                         where
-                            broker_order_id
-                            in (select broker_order_id from {{ ref("changed_order") }} where broker_order_id != '')
+                            broker_order_id in {{ changed_orders }}
                     )
             )
         where occurrences = 1
         union all
         select
-            concat('cursor:', input) as fill_id,
+            'cursor' as fill_id,
             toUUIDOrZero('') as order_id,
             '' as broker_order_id,
             null as decision_id,
@@ -249,10 +256,10 @@ with
             toDecimal128(0, 12) as notional,
             null as fee,
             '' as fill_source,
-            applied,
+            newest_batch as applied,
             toUInt8(1) as is_deleted
-        from {{ ref("changed_order") }}
-        where input != ''
+        from system.one
+        where newest_batch > batches_done
     )
 select
     *,
@@ -264,3 +271,5 @@ select
     )
     + (1 - is_deleted) as revision
 from differences
+-- The cursor behind the fills that it stands for.
+order by account = ''

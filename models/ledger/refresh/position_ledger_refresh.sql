@@ -6,15 +6,24 @@ account, strategy_id, symbol, executed_at, sequence, fill_id, order_id, ordinal,
 position_before, position_after, open_cost, open_fee, open_time, closed_quantity, gross_realized_pnl, closing_fee,
 holding_seconds, cumulative_realized_pnl, cumulative_fee, cumulative_notional, cumulative_feeless_notional
 {%- endset %}
+{%- set changed_positions -%}
+(
+            select account, strategy_id, symbol, min(first_change) as first_change
+            from {{ to_do(ref("changed_position")) }}
+            group by account, strategy_id, symbol
+        )
+{%- endset %}
 {%- set changed_keys -%}
-(select account, strategy_id, symbol from {{ ref("changed_position") }} where account != '')
+(select account, strategy_id, symbol from {{ to_do(ref("changed_position")) }})
 {%- endset %}
 with
+    (select intDiv(max(revision), 2) from {{ ref("position_ledger") }} where account = '') as batches_done,
+    {{ newest_batch(ref("changed_position")) }} as newest_batch,
     -- The last standing row of each changed key before its first change: the state from which the key is rewritten.
     opening as (
         select ledger.*
         from {{ ref("position_ledger") }} as ledger final
-        inner join {{ ref("changed_position") }} as changed using (account, strategy_id, symbol)
+        inner join {{ changed_positions }} as changed using (account, strategy_id, symbol)
         where
             (account, strategy_id, symbol) in {{ changed_keys }}
             and (ledger.executed_at, ledger.sequence, ledger.fill_id) < changed.first_change
@@ -24,7 +33,7 @@ with
     fills as (
         select fact.*
         from {{ ref("trade_execution_fact") }} as fact final
-        inner join {{ ref("changed_position") }} as changed using (account, strategy_id, symbol)
+        inner join {{ changed_positions }} as changed using (account, strategy_id, symbol)
         where
             (account, strategy_id, symbol) in {{ changed_keys }}
             and (fact.executed_at, fact.sequence, fact.fill_id) >= changed.first_change
@@ -64,7 +73,7 @@ with
 select
     {{ columns }},
     toUInt8(0) as is_deleted,
-    2 * (select max(fact_revision) from {{ ref("changed_position") }}) + 1 as revision
+    2 * newest_batch + 1 as revision
 from
     (
         select
@@ -80,12 +89,12 @@ union all
 select
     {{ columns }},
     toUInt8(1) as is_deleted,
-    2 * (select max(fact_revision) from {{ ref("changed_position") }}) as revision
+    2 * newest_batch as revision
 from
     (
         select ledger.*
         from {{ ref("position_ledger") }} as ledger final
-        inner join {{ ref("changed_position") }} as changed using (account, strategy_id, symbol)
+        inner join {{ changed_positions }} as changed using (account, strategy_id, symbol)
         where
             (account, strategy_id, symbol) in {{ changed_keys }}
             and (ledger.executed_at, ledger.sequence, ledger.fill_id) >= changed.first_change
@@ -117,6 +126,8 @@ select
     toDecimal128(0, 12) as cumulative_{{ column }},
     {%- endfor %}
     toUInt8(1) as is_deleted,
-    2 * max(fact_revision) + 1 as revision
-from {{ ref("changed_position") }}
-having count() > 0
+    2 * newest_batch + 1 as revision
+from system.one
+where newest_batch > batches_done
+-- The cursor behind the rows that it stands for.
+order by account = ''
