@@ -1,7 +1,17 @@
 {# Parameterized views: every metric is a function of the moment at which it is evaluated. #}
 
-{# The moment of evaluation inside a parameterized view. #}
-{% macro as_of() -%} toDateTime64({as_of:DateTime64(3)}, 3, 'UTC') {%- endmacro %}
+{# The moment of evaluation: the argument of a parameterized view; in the live tier, that of its stored edges. #}
+{% macro as_of() -%}
+    {%- if is_live() -%} (select max(as_of) from {{ ref('live_edge') }})
+    {%- else -%} toDateTime64({as_of:DateTime64(3)}, 3, 'UTC')
+    {%- endif -%}
+{%- endmacro %}
+
+{# Whether the model at hand is the live tier, which runs every second.
+
+   It is made of the same macros as the parameterized views, over edges that a refresh before it has stored: planning a
+   parameterized view inside another costs as much again as running it (1.1 s against 0.5 s for ten metrics). #}
+{% macro is_live() -%} {{ return(model.config.get('meta', {}).get('edges') == 'live') }} {%- endmacro %}
 
 {# Another parameterized view at the same moment. #}
 {% macro at_as_of(name) -%} {{ ref(name) }}(as_of = {as_of:DateTime64(3)}) {%- endmacro %}
@@ -30,17 +40,20 @@
 
 {# The edges as rows. #}
 {% macro edge_rows() -%}
+    {%- if is_live() -%} select * except (as_of) from {{ ref('live_edge') }} where as_of = (select max(as_of) from {{ ref('live_edge') }})
+    {%- else -%}
     select
         {%- for column in ["account", "calendar", "edge", "window", "edge_at", "quotes_from", "trading_ms", "sampling_ms", "is_open"] %}
         item.{{ column }} as {{ column }}{{ "," if not loop.last }}
         {%- endfor %}
     from (select arrayJoin({{ edges() }}) as item)
+    {%- endif -%}
 {%- endmacro %}
 
 {# One row per account: the moments of its eight edges, in their order. #}
 {% macro account_moments() -%}
-    select item.account as account, arrayMap(pair -> pair.2, arraySort(groupArray((item.edge, item.edge_at)))) as moments
-    from (select arrayJoin({{ edges() }}) as item)
+    select account, arrayMap(pair -> pair.2, arraySort(groupArray((edge, edge_at)))) as moments
+    from ({{ edge_rows() }})
     group by account
 {%- endmacro %}
 

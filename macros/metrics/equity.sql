@@ -20,10 +20,11 @@
         argMinIf(equity, number, is_known) as start_equity,
         minIf(equity, is_known) as minimum_equity,
         minIf(equity / high - 1, is_known) as max_drawdown,
-        argMinIf(point_at, equity / high - 1, is_known) as trough_at,
-        argMax((exposure.1, exposure.2, exposure.3), number) as end_exposure,
-        argMax(snapshot_trading_ms, number) as end_snapshot_trading_ms,
-        any(trading_end_ms) as trading_end_ms
+        argMinIf(seen_at, equity / high - 1, is_known) as trough_at,
+        argMax(gross_value, number) as gross_value,
+        argMax(net_value, number) as net_value,
+        argMax(unpriced_positions, number) as unpriced_positions,
+        argMax(age_ms, number) as end_age_ms
     from
         (
             select
@@ -41,104 +42,110 @@
                         grid.last_snapshot_at as last_snapshot_at,
                         grid.window_ms as window_ms,
                         grid.number as number,
-                        grid.trading_end_ms as trading_end_ms,
-                        snapshot.taken_at as point_at,
-                        snapshot.trading_ms as snapshot_trading_ms,
-                        toFloat64(snapshot.last_equity) as equity,
-                        snapshot.exposure as exposure,
-                        toYear(snapshot.taken_at) > 1970
-                        and grid.point_ms - snapshot.trading_ms <= 2 * greatest(grid.sampling_ms, grid.gap_ms) as is_known
+                        snapshot.snapshot_at as seen_at,
+                        toFloat64(snapshot.equity) as equity,
+                        snapshot.gross_value as gross_value,
+                        snapshot.net_value as net_value,
+                        snapshot.unpriced_positions as unpriced_positions,
+                        grid.point_ms - snapshot.trading_ms as age_ms,
+                        snapshot.snapshot_id != toUUIDOrZero('')
+                        and grid.point_ms - snapshot.trading_ms <= grid.longest_age_ms as is_known
                     from ({{ equity_grid() }}) as grid
                     asof left join
-                        (
-                            select
-                                account,
-                                trading_ms,
-                                max(snapshot_at) as taken_at,
-                                argMax(assumeNotNull(equity), snapshot_at) as last_equity,
-                                argMax((gross_value, net_value, unpriced_positions), snapshot_at) as exposure
-                            from {{ ref("position_snapshot_fact") }}
-                            where snapshot_at <= {{ as_of() }} and equity is not null
-                            group by account, trading_ms
-                        ) as snapshot
-                        on grid.account = snapshot.account and grid.point_ms >= snapshot.trading_ms
+                        {{ ref("position_snapshot_fact") }} as snapshot
+                        on grid.account = snapshot.account and grid.point_at >= snapshot.snapshot_at
                 )
         )
     group by account, edge
 {% endmacro %}
 
-{# The points of every account and window, in trading milliseconds. #}
+{# The points of every account and window: in trading milliseconds, and the moment at which each was reached. #}
 {% macro equity_grid() %}
     select
-        *,
-        number_and_point.1 as number,
-        number_and_point.2 as point_ms
+        points.*,
+        -- At the seam of two sessions, the opening of the later one; the last point is the moment of evaluation itself.
+        if(
+            points.number = points.steps,
+            toDateTime64({{ as_of() }}, 6, 'UTC'),
+            toDateTime64(
+                fromUnixTimestamp64Milli(
+                    toUnixTimestamp64Milli(session.opens_at) + points.point_ms - session.ms_before, 'UTC'
+                ),
+                6,
+                'UTC'
+            )
+        ) as point_at
     from
         (
             select
-                *,
+                * except (spec),
                 arrayJoin(
                     arrayConcat(
                         [(toUInt32(0), trading_start_ms)],
                         arrayMap(
-                            step -> (toUInt32(steps - step), trading_end_ms - step * step_ms),
-                            range(toUInt32(steps))
+                            step -> (toUInt32(steps - step), trading_end_ms - step * step_ms), range(toUInt32(steps))
                         )
                     )
-                ) as number_and_point
+                ) as spec,
+                spec.1 as number,
+                spec.2 as point_ms
+            from ({{ equity_steps() }})
+        ) as points
+    asof left join
+        (
+            select calendar, opens_at, ms_before
+            from {{ ref("trading_session") }}
+            where opens_at <= {{ as_of() }} and opens_at > {{ as_of() }} - interval 60 day
+        ) as session
+        on points.calendar = session.calendar and points.point_ms >= session.ms_before
+{% endmacro %}
+
+{# Per account and window: bounds in trading time, the step and how old a snapshot may be. #}
+{% macro equity_steps() %}
+    select
+        *,
+        trading_end_ms - trading_start_ms as window_ms,
+        2 * greatest(sampling_ms, gap_ms) as longest_age_ms,
+        toUInt32(greatest(1, ceil((trading_end_ms - trading_start_ms) / step_ms))) as steps
+    from
+        (
+            select
+                snapshots.account as account,
+                snapshots.last_snapshot_at as last_snapshot_at,
+                snapshots.gap_ms as gap_ms,
+                bound.calendar as calendar,
+                bound.edge as edge,
+                bound.sampling_ms as sampling_ms,
+                greatest(bound.sampling_ms, snapshots.gap_ms) as step_ms,
+                bound.trading_ms as trading_start_ms,
+                bound.trading_end_ms as trading_end_ms
+            from ({{ snapshot_gaps() }}) as snapshots
+            inner join
+                (select *, max(trading_ms) over (partition by account) as trading_end_ms from ({{ edge_rows() }})) as bound
+                on snapshots.account = bound.account
+            where bound.edge > 0
+        )
+{% endmacro %}
+
+{# Per account: its last snapshot and the median gap of the last ones, in trading time. Snapshots outside the sessions
+   do not advance it: gaps of zero do not count. #}
+{% macro snapshot_gaps() %}
+    select account, last_snapshot_at, gaps[intDiv(length(gaps) + 1, 2)] as gap_ms
+    from
+        (
+            select
+                account,
+                last_snapshot_at,
+                arraySort(arraySlice(arrayFilter(gap -> gap > 0, arrayDifference(arrayReverse(recent))), -20)) as gaps
             from
                 (
                     select
-                        *,
-                        toUInt32(greatest(1, ceil((trading_end_ms - trading_start_ms) / step_ms))) as steps
-                    from
-                        (
-                            select
-                                snapshots.account as account,
-                                snapshots.last_snapshot_at as last_snapshot_at,
-                                snapshots.gap_ms as gap_ms,
-                                bound.edge as edge,
-                                bound.sampling_ms as sampling_ms,
-                                greatest(bound.sampling_ms, snapshots.gap_ms) as step_ms,
-                                bound.trading_ms as trading_start_ms,
-                                bound.trading_end_ms as trading_end_ms,
-                                bound.trading_end_ms - bound.trading_ms as window_ms
-                            from
-                                (
-                                    select
-                                        account,
-                                        max(seen_at) as last_snapshot_at,
-                                        arraySort(
-                                            arrayFilter(
-                                                gap -> gap > 0,
-                                                arrayDifference(
-                                                    arrayReverse(arrayMap(ms -> -ms, groupArraySorted(21)(-trading_ms)))
-                                                )
-                                            )
-                                        ) as gaps,
-                                        gaps[intDiv(length(gaps) + 1, 2)] as gap_ms
-                                    from
-                                        (
-                                            select account, trading_ms, max(snapshot_at) as seen_at
-                                            from {{ ref("position_snapshot_fact") }}
-                                            where snapshot_at <= {{ as_of() }} and equity is not null
-                                            group by account, trading_ms
-                                        )
-                                    group by account
-                                ) as snapshots
-                            inner join
-                                (
-                                    select
-                                        item.account as account,
-                                        item.edge as edge,
-                                        item.sampling_ms as sampling_ms,
-                                        item.trading_ms as trading_ms,
-                                        max(item.trading_ms) over (partition by item.account) as trading_end_ms
-                                    from (select arrayJoin({{ edges() }}) as item)
-                                ) as bound
-                                on snapshots.account = bound.account
-                            where bound.edge > 0
-                        )
+                        account,
+                        max(snapshot_at) as last_snapshot_at,
+                        arrayMap(negative -> -negative, groupArraySorted(100)(-trading_ms)) as recent
+                    from {{ ref("position_snapshot_fact") }}
+                    where snapshot_at <= {{ as_of() }}
+                    group by account
                 )
         )
 {% endmacro %}

@@ -91,12 +91,12 @@
 {# Minutes in which a quote or bar may lie that still counts at an edge, one row per minute and edge of an account. #}
 {% macro edge_minutes() %}
     select
-        item.account as account,
-        item.edge as edge,
-        item.quotes_from as quotes_from,
-        item.edge_at as edge_at,
-        arrayJoin(arrayDistinct([toStartOfMinute(item.quotes_from), toStartOfMinute(item.edge_at)])) as minute
-    from (select arrayJoin({{ edges() }}) as item)
+        account,
+        edge,
+        quotes_from,
+        edge_at,
+        arrayJoin(arrayDistinct([toStartOfMinute(quotes_from), toStartOfMinute(edge_at)])) as minute
+    from ({{ edge_rows() }})
 {% endmacro %}
 
 {# The last mid at each edge, per account and symbol. #}
@@ -142,12 +142,7 @@
                 max(snapshot.snapshot_at) as taken_at,
                 argMax(arrayZip(snapshot.position_symbols, snapshot.position_prices), snapshot.snapshot_at) as positions
             from {{ ref("position_snapshot_fact") }} as snapshot final
-            inner join
-                (
-                    select item.account as account, item.edge as edge, item.edge_at as edge_at
-                    from (select arrayJoin({{ edges() }}) as item)
-                ) as moment
-                on snapshot.account = moment.account
+            inner join ({{ edge_rows() }}) as moment on snapshot.account = moment.account
             where
                 snapshot.snapshot_at <= moment.edge_at
                 and (snapshot.account, snapshot.snapshot_at) in (

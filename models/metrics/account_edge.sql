@@ -1,5 +1,5 @@
 select
-    scope.account as account,
+    cast(scope.account as String) as account,
     edge.calendar as calendar,
     edge.edge as edge,
     edge.window as window,

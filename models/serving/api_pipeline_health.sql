@@ -25,7 +25,7 @@ with
         union all
         select 'light_tier' as stage, 4 as ordinal, view
         from views
-        where view = 'quant_metrics_latest_refresh'
+        where view in ('live_edge_refresh', 'quant_metrics_latest_refresh')
         union all
         select 'series' as stage, 5 as ordinal, view
         from views

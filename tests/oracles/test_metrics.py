@@ -213,6 +213,38 @@ def test_the_tier_writes_what_changed_and_keeps_one_row_per_metric(world: World)
     assert served == [("realized_pnl", 2)]
 
 
+def test_the_live_tier_equals_the_parameterized_view_at_its_moment(world: World) -> None:
+    strategies = [world.strategy("first"), world.strategy("second")]
+    now = datetime.now(UTC)
+    for number, (side, quantity, price, fee) in enumerate(random_trades(11, 40)):
+        decision = world.decision(strategies[number % 2], now)
+        at = now - timedelta(minutes=3 * (40 - number))
+        world.order(Order(side, quantity, price, at, account=f"a{number % 3}", decision=decision, fee=fee))
+    for minute in range(120):
+        world.snapshot(now - timedelta(minutes=minute), D(1000 + minute % 7), account=f"a{minute % 3}")
+    world.batch()
+    world.tick(VIEWS)
+    columns = (
+        "strategy_id, account, window, metric_name, as_of, value, status, reason, sample_count, window_start, meta"
+    )
+    live = world.client.query(f"select {columns} from quant.quant_metrics_latest order by all").result_rows
+    moment = f"{live[0][4]:%Y-%m-%d %H:%M:%S.%f}"[:-3]
+    assert len(live) > 100
+    assert (
+        live
+        == world.client.query(
+            f"select {columns} from quant.metric_frames(as_of = {{as_of:String}}) order by all",
+            parameters={"as_of": moment},
+        ).result_rows
+    )
+
+
+def random_trades(seed: int, count: int) -> list[tuple[str, Decimal, Decimal, Decimal]]:
+    """A random walk of small orders with fees."""
+    rng = random.Random(seed)
+    return [(rng.choice(["buy", "sell"]), D(rng.randint(1, 9)), D(rng.randint(90, 110)), D(1)) for _ in range(count)]
+
+
 def test_a_past_frame_does_not_depend_on_how_the_facts_arrived(world: World) -> None:
     decision = world.decision(world.strategy("any"))
     orders = [

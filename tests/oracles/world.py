@@ -20,6 +20,7 @@ VIEWS = (
     "trade_execution_fact_refresh",
     "changed_position_refresh",
     "position_ledger_refresh",
+    "live_edge_refresh",
     "quant_metrics_latest_refresh",
     "quant_metrics_series_refresh",
 )
@@ -44,6 +45,7 @@ _TABLES = (
     "quant.trade_execution_fact",
     "quant.changed_position",
     "quant.position_ledger",
+    "quant.live_edge",
     "quant.quant_metrics_latest",
     "quant.quant_metrics_series",
 )

@@ -1,13 +1,12 @@
 {{
     config(
-        refreshable=every_second(
-            after=["position_ledger_refresh", "position_snapshot_fact_refresh"], append=false, tier=true
-        )
+        refreshable=every_second(after=["live_edge_refresh"], append=false, tier=true),
+        meta={"edges": "live"},
     )
 }}
 {{ materialization_target_table(ref("quant_metrics_latest")) }}
--- depends_on: {{ ref("position_ledger_refresh") }}
--- depends_on: {{ ref("position_snapshot_fact_refresh") }}
+-- depends_on: {{ ref("live_edge_refresh") }}
+-- depends_on: {{ ref("live_edge") }}
 {#- Null-safe: a metric without a value stays without one. -#}
 {%- set is_unchanged -%}
 (
@@ -43,7 +42,7 @@ select
     if(
         {{ is_unchanged }} and frame.as_of < former.recorded_at + interval 60 second, former.recorded_at, frame.as_of
     ) as recorded_at
-from {{ ref("metric_frames") }}(as_of = now64(3)) as frame
+from ({{ metric_frames() }}) as frame
 left join
     {{ ref("quant_metrics_latest") }} as former
     on frame.strategy_id = former.strategy_id

@@ -1,0 +1,188 @@
+{# One row per scope and window with everything that the formulas need, at the moment of the edges. #}
+{% macro metric_inputs() %}
+    with
+        -- Scopes with their accounts, from everything that happened by then.
+        members as (
+            select
+                scope.1 as strategy_id,
+                scope.2 as account,
+                member,
+                max(strategies) as member_strategies
+            from
+                (
+                    select
+                        member,
+                        sum(max(has_fills)) over (partition by member) as strategies,
+                        arrayJoin(arrayDistinct({{ scopes("strategy", "member") }})) as scope
+                    from
+                        (
+                            select toString(account) as member, toString(strategy_id) as strategy, 1 as has_fills
+                            from {{ ref("position_ledger") }}
+                            where executed_at <= {{ as_of() }} and account != ''
+                            group by account, strategy_id
+                            union all
+                            select toString(account) as member, toString(strategy_id) as strategy, 0 as has_fills
+                            from {{ ref("decision_fact") }}
+                            where decided_at <= {{ as_of() }}
+                            group by account, strategy_id
+                            union all
+                            select toString(account) as member, '' as strategy, 0 as has_fills
+                            from {{ ref("position_snapshot_fact") }}
+                            where snapshot_at <= {{ as_of() }}
+                            group by account
+                        )
+                    group by member, strategy
+                )
+            group by strategy_id, account, member
+        ),
+        bases as (
+            select
+                members.strategy_id as strategy_id,
+                members.account as account,
+                bound.edge as edge,
+                any(bound.window) as window,
+                min(bound.edge_at) as window_start,
+                max(bound.is_open) as is_open,
+                groupUniqArray(bound.calendar) as calendars,
+                count() as accounts,
+                max(members.member_strategies) as strategies,
+                countIf(equity.points > 0) as accounts_with_snapshots,
+                max(equity.last_snapshot_at) as last_snapshot_at,
+                any(equity.step_ms) as step_ms,
+                any(equity.window_ms) as window_ms,
+                sum(equity.points) as points,
+                sum(equity.known_points) as known_points,
+                min(equity.is_start_known) as is_start_known,
+                min(equity.is_end_known) as is_end_known,
+                any(equity.start_equity) as start_equity,
+                sum(equity.end_equity) as end_equity,
+                min(equity.minimum_equity) as minimum_equity,
+                any(equity.max_drawdown) as max_drawdown,
+                any(equity.trough_at) as trough_at,
+                sum(equity.gross_value) as snapshot_gross,
+                sum(equity.net_value) as snapshot_net,
+                sum(equity.unpriced_positions) as snapshot_unpriced,
+                max(equity.end_age_ms > 2 * greatest(equity.gap_ms, 30000)) as is_snapshot_stale
+            from members
+            inner join ({{ edge_rows() }}) as bound on members.member = bound.account
+            left join ({{ equity_paths() }}) as equity on members.member = equity.account and bound.edge = equity.edge
+            where bound.edge > 0
+            group by strategy_id, account, edge
+        ),
+        positions as (
+            select
+                scope.1 as strategy_id,
+                scope.2 as account,
+                window_edge,
+                max(last_fill_at) as last_fill_at,
+                sum(direction * toInt64(ordinal)) as fills,
+                sum(direction * cumulative_realized_pnl) as realized_pnl,
+                sum(direction * cumulative_fee) as fees,
+                sum(direction * cumulative_notional) as notional,
+                sum(direction * cumulative_feeless_notional) as feeless_notional,
+                sumIf(unrealized_pnl, edge = 0) as end_unrealized_pnl,
+                sumIf(unrealized_pnl, edge > 0) as start_unrealized_pnl,
+                countIf(edge = 0 and quantity != 0) as open_positions,
+                sumIf(abs(market_value), edge = 0) as gross_value,
+                sumIf(market_value, edge = 0) as net_value,
+                groupUniqArrayIf(symbol, edge = 0 and is_unpriced) as end_unpriced,
+                groupUniqArrayIf(symbol, edge > 0 and is_unpriced) as start_unpriced,
+                groupUniqArrayIf(mark.1, edge = 0 and quantity != 0) as mark_sources
+            from
+                (
+                    select
+                        *,
+                        quantity != 0 and mark.1 = '' as is_unpriced,
+                        toDecimal128(quantity * mark.2, 12) as market_value,
+                        if(quantity = 0, 0, market_value - sign(quantity) * open_cost) as unrealized_pnl,
+                        -- The state at the end adds to every window, the one at its start is taken off.
+                        if(edge = 0, 1, -1) as direction,
+                        arrayJoin(if(edge = 0, range(toUInt8(1), toUInt8(8)), [edge])) as window_edge,
+                        arrayJoin({{ scopes("toString(strategy_id)", "toString(account)") }}) as scope
+                    from ({{ position_values() }})
+                )
+            group by strategy_id, account, window_edge
+        ),
+        trades as (
+            select
+                scope.1 as strategy_id,
+                scope.2 as account,
+                window_edge,
+                count() as trades,
+                -- A win or a loss is more than half of the last decimal place of money.
+                countIf(pnl > 0.0000005) as wins,
+                countIf(pnl < -0.0000005) as losses,
+                max(traded_at) as last_trade_at
+            from
+                (
+                    select
+                        trade.*,
+                        arrayJoin(
+                            arrayFilter(
+                                number -> edge.moments[number + 1] < trade.traded_at, range(toUInt8(1), toUInt8(8))
+                            )
+                        ) as window_edge,
+                        arrayJoin({{ scopes("toString(trade.strategy_id)", "toString(trade.account)") }}) as scope
+                    from ({{ trades() }}) as trade
+                    inner join ({{ account_moments() }}) as edge on trade.account = edge.account
+                )
+            group by strategy_id, account, window_edge
+        )
+    select
+        {{ as_of() }} as window_end,
+        bases.strategy_id as strategy_id,
+        bases.account as account,
+        bases.edge as edge,
+        bases.window as window,
+        bases.window_start as window_start,
+        bases.is_open as is_open,
+        bases.calendars as calendars,
+        bases.accounts as accounts,
+        bases.strategies as strategies,
+        bases.accounts_with_snapshots as accounts_with_snapshots,
+        bases.last_snapshot_at as last_snapshot_at,
+        bases.step_ms as step_ms,
+        bases.window_ms as window_ms,
+        bases.points as points,
+        bases.known_points as known_points,
+        bases.is_start_known as is_start_known,
+        bases.is_end_known as is_end_known,
+        bases.start_equity as start_equity,
+        bases.end_equity as end_equity,
+        bases.minimum_equity as minimum_equity,
+        bases.max_drawdown as max_drawdown,
+        bases.trough_at as trough_at,
+        bases.snapshot_gross as snapshot_gross,
+        bases.snapshot_net as snapshot_net,
+        bases.snapshot_unpriced as snapshot_unpriced,
+        bases.is_snapshot_stale as is_snapshot_stale,
+        positions.last_fill_at as last_fill_at,
+        positions.fills as fills,
+        positions.realized_pnl as realized_pnl,
+        positions.fees as fees,
+        positions.notional as notional,
+        positions.feeless_notional as feeless_notional,
+        positions.end_unrealized_pnl as end_unrealized_pnl,
+        positions.start_unrealized_pnl as start_unrealized_pnl,
+        positions.open_positions as open_positions,
+        positions.gross_value as gross_value,
+        positions.net_value as net_value,
+        positions.end_unpriced as end_unpriced,
+        positions.start_unpriced as start_unpriced,
+        positions.mark_sources as mark_sources,
+        trades.trades as trades,
+        trades.wins as wins,
+        trades.losses as losses,
+        trades.last_trade_at as last_trade_at
+    from bases
+    left join
+        positions
+        on bases.strategy_id = positions.strategy_id
+        and bases.account = positions.account
+        and bases.edge = positions.window_edge
+    left join
+        trades
+        on bases.strategy_id = trades.strategy_id
+        and bases.account = trades.account
+        and bases.edge = trades.window_edge
+{% endmacro %}
