@@ -16,7 +16,8 @@
         {{ decimal_or_null('filled_qty') }} as filled_quantity,
         {{ decimal_or_null('avg_fill_price', 12) }} as average_fill_price,
         {{ broker_order("ifNull(raw_order, '')") }} as broker_order,
-        {{ decimal_or_null(json_scalar("broker_order", "'limit_price'"), 12) }} as limit_price,
+        {{ decimal_or_null(json_scalar("broker_order", "'limit_price'"), 12) }}
+        as limit_price,
         coalesce(
             {{ decimal_or_null(json_scalar("ifNull(raw_order, '')", "'cost_amount'"), 12) }},
             {{ decimal_or_null(json_scalar("ifNull(raw_order, '')", "'runtime_ledger_cost', 'cost_amount'"), 12) }}
@@ -27,8 +28,10 @@
             accurateCastOrNull(order_feed_last_seq, 'UInt64')
         ) as sequence,
         created_at,
-        {{ moment_or_null("JSONExtractString(broker_order, 'submitted_at')") }} as submitted_at,
-        {{ moment_or_null("JSONExtractString(broker_order, 'filled_at')") }} as filled_at,
+        {{ moment_or_null("JSONExtractString(broker_order, 'submitted_at')") }}
+        as submitted_at,
+        {{ moment_or_null("JSONExtractString(broker_order, 'filled_at')") }}
+        as filled_at,
         last_update_at,
         updated_at,
         ifNull(execution_expected_adapter, '') as expected_adapter,

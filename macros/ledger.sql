@@ -21,24 +21,37 @@
     select
         *,
         toUInt64(ordinal_offset + row_number() over running) as ordinal,
-        sum(gross_realized_pnl + if(is_fill = 0, cumulative_realized_pnl_base, 0)) over running as cumulative_realized_pnl,
-        sum(ifNull(fee, 0) + if(is_fill = 0, cumulative_fee_base, 0)) over running as cumulative_fee,
-        sum(notional + if(is_fill = 0, cumulative_notional_base, 0)) over running as cumulative_notional,
-        sum(if(is_fill = 1 and fee is null, notional, 0) + if(is_fill = 0, cumulative_feeless_notional_base, 0)) over running
-        as cumulative_feeless_notional
+        sum(
+            gross_realized_pnl + if(is_fill = 0, cumulative_realized_pnl_base, 0)
+        ) over running as cumulative_realized_pnl,
+        sum(ifNull(fee, 0) + if(is_fill = 0, cumulative_fee_base, 0)) over running
+        as cumulative_fee,
+        sum(notional + if(is_fill = 0, cumulative_notional_base, 0)) over running
+        as cumulative_notional,
+        sum(
+            if(is_fill = 1 and fee is null, notional, 0)
+            + if(is_fill = 0, cumulative_feeless_notional_base, 0)
+        ) over running as cumulative_feeless_notional
     from
         (
             select
                 *,
                 -- The opening row takes the number of the fill that it stands for.
                 max(if(is_fill = 0, ordinal_base - 1, 0)) over whole as ordinal_offset,
-                if(is_closing, least(abs(position_before), abs(signed_quantity)), toDecimal128(0, 9)) as closed_quantity,
-                toFloat64(closed_quantity) / nullIf(toFloat64(abs(position_before)), 0) as closed_share,
+                if(
+                    is_closing,
+                    least(abs(position_before), abs(signed_quantity)),
+                    toDecimal128(0, 9)
+                ) as closed_quantity,
+                toFloat64(closed_quantity)
+                / nullIf(toFloat64(abs(position_before)), 0) as closed_share,
                 if(
                     is_closing,
                     toDecimal128(
                         sign(position_before) * (
-                            toFloat64(notional) * toFloat64(closed_quantity) / toFloat64(abs(signed_quantity))
+                            toFloat64(notional)
+                            * toFloat64(closed_quantity)
+                            / toFloat64(abs(signed_quantity))
                             - cost_before * ifNull(closed_share, 0)
                         ),
                         12
@@ -49,14 +62,17 @@
                     is_closing,
                     toDecimal128(
                         fee_before * ifNull(closed_share, 0)
-                        + toFloat64(ifNull(fee, 0)) * toFloat64(closed_quantity) / toFloat64(abs(signed_quantity)),
+                        + toFloat64(ifNull(fee, 0))
+                        * toFloat64(closed_quantity)
+                        / toFloat64(abs(signed_quantity)),
                         12
                     ),
                     toDecimal128(0, 12)
                 ) as closing_fee,
                 if(
                     is_closing,
-                    toFloat64(executed_at) - time_before / nullIf(toFloat64(abs(position_before)), 0),
+                    toFloat64(executed_at)
+                    - time_before / nullIf(toFloat64(abs(position_before)), 0),
                     null
                 ) as holding_seconds
             from
@@ -64,56 +80,117 @@
                     select
                         *,
                         {%- for pool in pools %}
-                        lagInFrame({{ pool }}_after) over running as {{ pool }}_before,
+                            lagInFrame({{ pool }}_after) over running
+                            as {{ pool }}_before,
                         {%- endfor %}
-                        is_fill = 1 and sign(position_before) * sign(signed_quantity) < 0 as is_closing
+                        is_fill = 1
+                        and sign(position_before) * sign(signed_quantity)
+                        < 0 as is_closing
                     from
                         (
                             select
                                 *,
                                 {%- for pool in pools %}
-                                if(
-                                    position_after = 0,
-                                    0.,
-                                    exp(log_ratio + band * {{ band }})
-                                    * ({{ pool }}_sum + exp(-{{ band }}) * first_value({{ pool }}_preceding) over banded)
-                                ) as {{ pool }}_after{{ "," if not loop.last }}
+                                    if(
+                                        position_after = 0,
+                                        0.,
+                                        exp(log_ratio + band * {{ band }}) * (
+                                            {{ pool }}_sum
+                                            + exp(-{{ band }})
+                                            * first_value(
+                                                {{ pool }}_preceding
+                                            ) over banded
+                                        )
+                                    ) as {{ pool }}_after{{ "," if not loop.last }}
                                 {%- endfor %}
                             from
                                 (
                                     select
                                         *,
                                         {%- for pool in pools %}
-                                        lagInFrame({{ pool }}_sum) over episodic as {{ pool }}_preceding{{ "," if not loop.last }}
+                                            lagInFrame({{ pool }}_sum) over episodic
+                                            as {{ pool }}_preceding{{ "," if not loop.last }}
                                         {%- endfor %}
                                     from
                                         (
                                             select
                                                 *,
                                                 {%- for pool in pools %}
-                                                sum(added_{{ pool }} * exp(-(log_ratio + band * {{ band }}))) over banded
-                                                as {{ pool }}_sum{{ "," if not loop.last }}
+                                                    sum(
+                                                        added_{{ pool }} * exp(
+                                                            - (
+                                                                log_ratio
+                                                                + band * {{ band }}
+                                                            )
+                                                        )
+                                                    ) over banded
+                                                    as {{ pool }}_sum{{ "," if not loop.last }}
                                                 {%- endfor %}
                                             from
                                                 (
-                                                    select *, toInt64(floor(-log_ratio / {{ band }})) as band
+                                                    select
+                                                        *,
+                                                        toInt64(
+                                                            floor(
+                                                                - log_ratio / {{ band }}
+                                                            )
+                                                        ) as band
                                                     from
                                                         (
-                                                            select *, sum(log_change) over episodic as log_ratio
+                                                            select
+                                                                *,
+                                                                sum(
+                                                                    log_change
+                                                                ) over episodic
+                                                                as log_ratio
                                                             from
                                                                 (
-                                                                    select *, sum(is_opening) over running as episode
-                                                                    from ({{ ledger_movements(rows, key, arrival) }})
-                                                                    window running as (partition by {{ key }} order by {{ arrival }})
+                                                                    select
+                                                                        *,
+                                                                        sum(
+                                                                            is_opening
+                                                                        ) over running
+                                                                        as episode
+                                                                    from
+                                                                        (
+                                                                            {{ ledger_movements(rows, key, arrival) }}
+                                                                        )
+                                                                    window
+                                                                        running as (
+                                                                            partition by
+                                                                                {{ key }}
+                                                                            order by
+                                                                                {{ arrival }}
+                                                                        )
                                                                 )
-                                                            window episodic as (partition by {{ key }}, episode order by {{ arrival }})
+                                                            window
+                                                                episodic as (
+                                                                    partition by
+                                                                        {{ key }},
+                                                                        episode
+                                                                    order by
+                                                                        {{ arrival }}
+                                                                )
                                                         )
                                                 )
-                                            window banded as (partition by {{ key }}, episode, band order by {{ arrival }})
+                                            window
+                                                banded as (
+                                                    partition by
+                                                        {{ key }}, episode, band
+                                                    order by {{ arrival }}
+                                                )
                                         )
-                                    window episodic as (partition by {{ key }}, episode order by {{ arrival }})
+                                    window
+                                        episodic as (
+                                            partition by {{ key }}, episode
+                                            order by {{ arrival }}
+                                        )
                                 )
-                            window banded as (partition by {{ key }}, episode, band order by {{ arrival }})
+                            window
+                                banded as (
+                                    partition by {{ key }}, episode, band
+                                    order by {{ arrival }}
+                                )
                         )
                     window running as (partition by {{ key }} order by {{ arrival }})
                 )
@@ -127,15 +204,33 @@
     select
         *,
         position_after - signed_quantity as position_before,
-        position_before = 0 or sign(position_before) * sign(position_after) < 0 as is_opening,
+        position_before = 0
+        or sign(position_before) * sign(position_after) < 0 as is_opening,
         multiIf(
-            is_opening, abs(position_after), sign(position_before) = sign(signed_quantity), abs(signed_quantity),
+            is_opening,
+            abs(position_after),
+            sign(position_before) = sign(signed_quantity),
+            abs(signed_quantity),
             toDecimal128(0, 9)
         ) as added_quantity,
-        if(signed_quantity = 0, 0., toFloat64(added_quantity) / toFloat64(abs(signed_quantity))) as added_share,
-        if(is_fill = 1, toFloat64(notional) * added_share, toFloat64(open_cost_base)) as added_cost,
-        if(is_fill = 1, toFloat64(ifNull(fee, 0)) * added_share, toFloat64(open_fee_base)) as added_fee,
-        if(is_fill = 1, toFloat64(executed_at) * toFloat64(added_quantity), open_time_base) as added_time,
+        if(
+            signed_quantity = 0,
+            0.,
+            toFloat64(added_quantity) / toFloat64(abs(signed_quantity))
+        ) as added_share,
+        if(
+            is_fill = 1, toFloat64(notional) * added_share, toFloat64(open_cost_base)
+        ) as added_cost,
+        if(
+            is_fill = 1,
+            toFloat64(ifNull(fee, 0)) * added_share,
+            toFloat64(open_fee_base)
+        ) as added_fee,
+        if(
+            is_fill = 1,
+            toFloat64(executed_at) * toFloat64(added_quantity),
+            open_time_base
+        ) as added_time,
         if(
             is_opening or added_quantity > 0 or position_after = 0,
             0.,

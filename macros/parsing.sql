@@ -1,5 +1,4 @@
 {# Reading the source's loose values without ever throwing: garbage becomes NULL. #}
-
 {# A Decimal of the given scale from a number, a Decimal or text; NULL when it is none. #}
 {% macro decimal_or_null(expression, scale=9) -%}
     accurateCastOrNull({{ expression }}, 'Decimal(38, {{ scale }})')
@@ -18,8 +17,10 @@
 {# The broker's order inside raw_order: the object itself, or inside a trade_updates envelope (payload or data). #}
 {% macro broker_order(raw) -%}
     multiIf(
-        JSONHas({{ raw }}, 'payload', 'order'), JSONExtractRaw({{ raw }}, 'payload', 'order'),
-        JSONHas({{ raw }}, 'data', 'order'), JSONExtractRaw({{ raw }}, 'data', 'order'),
+        JSONHas({{ raw }}, 'payload', 'order'),
+        JSONExtractRaw({{ raw }}, 'payload', 'order'),
+        JSONHas({{ raw }}, 'data', 'order'),
+        JSONExtractRaw({{ raw }}, 'data', 'order'),
         {{ raw }}
     )
 {%- endmacro %}

@@ -4,10 +4,12 @@
    so the keys of one version would be taken as done up to the cursors of a later one. A queue is appended to instead.
    Its batches never change, a batch counts once its closing row is there, which is written last, and the reader fixes
    the range of batches once, before it reads any. #}
-
 {# Number of the next batch: the clock in milliseconds, forced to grow. #}
 {% macro next_batch(queue) -%}
-    (select greatest(toUInt64(toUnixTimestamp64Milli(now64(3))), max(batch) + 1) from {{ queue }})
+    (
+        select greatest(toUInt64(toUnixTimestamp64Milli(now64(3))), max(batch) + 1)
+        from {{ queue }}
+    )
 {%- endmacro %}
 
 {# Number of the newest batch that is complete. #}
@@ -17,7 +19,11 @@
 
 {# The rows of a queue that are still to do; `done` and `newest` name scalars of the reader. #}
 {% macro to_do(queue) -%}
-    (select * from {{ queue }} where is_end = 0 and batch > batches_done and batch <= newest_batch)
+    (
+        select *
+        from {{ queue }}
+        where is_end = 0 and batch > batches_done and batch <= newest_batch
+    )
 {%- endmacro %}
 
 {# Work that was done long ago goes; closing rows stay longer, since the newest one carries the cursors. Idle for longer

@@ -1,10 +1,11 @@
 {# Tables that refreshable views fill: their empty form, and the cursor by which each refresh takes what is new. #}
-
 {# The body of a table model whose columns are those of its contract and whose rows come from a refreshable view. #}
 {% macro empty_table() -%}
     select
         {%- for column in model.columns.values() %}
-        defaultValueOfTypeName($${{ column.data_type }}$$) as `{{ column.name }}`{{ "," if not loop.last }}
+            defaultValueOfTypeName(
+                $${{ column.data_type }}$$
+            ) as `{{ column.name }}`{{ "," if not loop.last }}
         {%- endfor %}
     from system.one
     where 0
@@ -16,9 +17,11 @@
     {%- set milliseconds = (env_var('JANGAR_TORGHUT_QUANT_COMPUTE_INTERVAL_MS', '1000') if tier else '1000') | int -%}
     {%- set interval = 'EVERY ' ~ (milliseconds // 1000) ~ ' SECOND' -%}
     {%- set names = [] -%}
-    {%- for name in after %}{% do names.append(target.schema ~ '.' ~ name) %}{% endfor -%}
+    {%- for name in after %}
+        {% do names.append(target.schema ~ '.' ~ name) %}
+    {% endfor -%}
     {%- set refresh = {'interval': interval, 'append': append} -%}
-    {%- if names %}{% do refresh.update({'depends_on': names}) %}{% endif -%}
+    {%- if names %} {% do refresh.update({'depends_on': names}) %} {% endif -%}
     {{ return(refresh) }}
 {% endmacro %}
 

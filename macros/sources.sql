@@ -16,8 +16,12 @@
             "select database || '.' || table, groupArray(name) from system.columns where database in ('"
             ~ databases | join("', '") ~ "') group by 1"
         ) %}
-        {% for row in columns.rows %}{% do existing.update({row[0]: row[1]}) %}{% endfor %}
-        {% for node in graph.sources.values() %}{{ ensure_source(node, existing) }}{% endfor %}
+        {% for row in columns.rows %}
+            {% do existing.update({row[0]: row[1]}) %}
+        {% endfor %}
+        {% for node in graph.sources.values() %}
+            {{ ensure_source(node, existing) }}
+        {% endfor %}
     {% endif %}
 {% endmacro %}
 
@@ -30,7 +34,9 @@
     {% endfor %}
     {% if table not in existing %}
         {% set definitions = [] %}
-        {% for name, type in columns %}{% do definitions.append('`' ~ name ~ '` ' ~ type) %}{% endfor %}
+        {% for name, type in columns %}
+            {% do definitions.append('`' ~ name ~ '` ' ~ type) %}
+        {% endfor %}
         {% if '_applied' in node.columns %}
             {% do definitions.append('INDEX applied_range _applied TYPE minmax GRANULARITY 1') %}
         {% endif %}
@@ -50,6 +56,7 @@
     {% endif %}
 {% endmacro %}
 
+{# ` on cluster ...` where the profile names a cluster, else nothing. #}
 {% macro on_cluster_clause_of() %}
-    {%- if target.cluster %} on cluster `{{ target.cluster }}`{% endif -%}
+    {{ return(" on cluster `" ~ target.cluster ~ "`" if target.cluster else "") }}
 {% endmacro %}

@@ -30,7 +30,9 @@
             select
                 *,
                 max(if(is_known, equity, null)) over (
-                    partition by account, edge order by number rows between unbounded preceding and current row
+                    partition by account, edge
+                    order by number
+                    rows between unbounded preceding and current row
                 ) as high
             from
                 (
@@ -49,11 +51,13 @@
                         snapshot.unpriced_positions as unpriced_positions,
                         grid.point_ms - snapshot.trading_ms as age_ms,
                         snapshot.snapshot_id != toUUIDOrZero('')
-                        and grid.point_ms - snapshot.trading_ms <= grid.longest_age_ms as is_known
+                        and grid.point_ms - snapshot.trading_ms
+                        <= grid.longest_age_ms as is_known
                     from ({{ equity_grid() }}) as grid
                     asof left join
                         {{ ref("position_snapshot_fact") }} as snapshot
-                        on grid.account = snapshot.account and grid.point_at >= snapshot.snapshot_at
+                        on grid.account = snapshot.account
+                        and grid.point_at >= snapshot.snapshot_at
                 )
         )
     group by account, edge
@@ -63,13 +67,17 @@
 {% macro equity_grid() %}
     select
         points.*,
-        -- At the seam of two sessions, the opening of the later one; the last point is the moment of evaluation itself.
+        -- At the seam of two sessions, the opening of the later one; the last point
+        -- is the moment of evaluation itself.
         if(
             points.number = points.steps,
             toDateTime64({{ as_of() }}, 6, 'UTC'),
             toDateTime64(
                 fromUnixTimestamp64Milli(
-                    toUnixTimestamp64Milli(session.opens_at) + points.point_ms - session.ms_before, 'UTC'
+                    toUnixTimestamp64Milli(session.opens_at)
+                    + points.point_ms
+                    - session.ms_before,
+                    'UTC'
                 ),
                 6,
                 'UTC'
@@ -83,21 +91,26 @@
                     arrayConcat(
                         [(toUInt32(0), trading_start_ms)],
                         arrayMap(
-                            step -> (toUInt32(steps - step), trading_end_ms - step * step_ms), range(toUInt32(steps))
+                            step -> (
+                                toUInt32(steps - step), trading_end_ms - step * step_ms
+                            ),
+                            range(toUInt32(steps))
                         )
                     )
                 ) as spec,
-                spec.1 as number,
-                spec.2 as point_ms
+                spec .1 as number,
+                spec .2 as point_ms
             from ({{ equity_steps() }})
         ) as points
     asof left join
         (
             select calendar, opens_at, ms_before
             from {{ ref("trading_session") }}
-            where opens_at <= {{ as_of() }} and opens_at > {{ as_of() }} - interval 60 day
+            where
+                opens_at <= {{ as_of() }} and opens_at > {{ as_of() }} - interval 60 day
         ) as session
-        on points.calendar = session.calendar and points.point_ms >= session.ms_before
+        on points.calendar = session.calendar
+        and points.point_ms >= session.ms_before
 {% endmacro %}
 
 {# Per account and window: bounds in trading time, the step and how old a snapshot may be. #}
@@ -106,7 +119,9 @@
         *,
         trading_end_ms - trading_start_ms as window_ms,
         2 * greatest(sampling_ms, gap_ms) as longest_age_ms,
-        toUInt32(greatest(1, ceil((trading_end_ms - trading_start_ms) / step_ms))) as steps
+        toUInt32(
+            greatest(1, ceil((trading_end_ms - trading_start_ms) / step_ms))
+        ) as steps
     from
         (
             select
@@ -121,7 +136,11 @@
                 bound.trading_end_ms as trading_end_ms
             from ({{ snapshot_gaps() }}) as snapshots
             inner join
-                (select *, max(trading_ms) over (partition by account) as trading_end_ms from ({{ edge_rows() }})) as bound
+                (
+                    select
+                        *, max(trading_ms) over (partition by account) as trading_end_ms
+                    from ({{ edge_rows() }})
+                ) as bound
                 on snapshots.account = bound.account
             where bound.edge > 0
         )
@@ -136,13 +155,22 @@
             select
                 account,
                 last_snapshot_at,
-                arraySort(arraySlice(arrayFilter(gap -> gap > 0, arrayDifference(arrayReverse(recent))), -20)) as gaps
+                arraySort(
+                    arraySlice(
+                        arrayFilter(
+                            gap -> gap > 0, arrayDifference(arrayReverse(recent))
+                        ),
+                        -20
+                    )
+                ) as gaps
             from
                 (
                     select
                         account,
                         max(snapshot_at) as last_snapshot_at,
-                        arrayMap(negative -> -negative, groupArraySorted(100)(-trading_ms)) as recent
+                        arrayMap(
+                            negative -> - negative, groupArraySorted(100)(- trading_ms)
+                        ) as recent
                     from {{ ref("position_snapshot_fact") }}
                     where snapshot_at <= {{ as_of() }}
                     group by account

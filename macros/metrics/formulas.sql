@@ -1,7 +1,15 @@
 {# The formulas of the metrics, one array element per metric, over a row of `formula_columns`:
    (metric_name, value, reason when there is no value, caveat when there is one, samples, last event, meta). #}
 {% macro metric(name, value, reason="''", caveat="''", samples="0", last_event="last_fill_at", meta="''") -%}
-    ('{{ name }}', toNullable({{ value }}), {{ reason }}, {{ caveat }}, toUInt64({{ samples }}), {{ last_event }}, {{ meta }})
+    (
+        '{{ name }}',
+        toNullable({{ value }}),
+        {{ reason }},
+        {{ caveat }},
+        toUInt64({{ samples }}),
+        {{ last_event }},
+        {{ meta }}
+    )
 {%- endmacro %}
 
 {% macro performance_formulas() -%}
@@ -111,29 +119,43 @@
     select
         *,
         multiIf(
-            equity_reason != '', equity_reason,
-            not is_start_known, 'no_opening_state',
-            minimum_equity <= 0, 'nonpositive_equity',
+            equity_reason != '',
+            equity_reason,
+            not is_start_known,
+            'no_opening_state',
+            minimum_equity <= 0,
+            'nonpositive_equity',
             ''
         ) as return_reason,
         multiIf(
-            equity_reason != '', equity_reason,
-            known_points < 2, 'below_min_samples',
-            known_points < 0.8 * points, 'low_coverage',
-            start_equity <= 0, 'nonpositive_equity',
+            equity_reason != '',
+            equity_reason,
+            known_points < 2,
+            'below_min_samples',
+            known_points < 0.8 * points,
+            'low_coverage',
+            start_equity <= 0,
+            'nonpositive_equity',
             ''
         ) as drawdown_reason,
         multiIf(
-            not is_broker_exposure, end_price_reason,
-            is_snapshot_stale, 'stale_source',
-            snapshot_unpriced > 0, 'missing_price',
+            not is_broker_exposure,
+            end_price_reason,
+            is_snapshot_stale,
+            'stale_source',
+            snapshot_unpriced > 0,
+            'missing_price',
             ''
         ) as exposure_reason,
         multiIf(
-            exposure_reason != '', exposure_reason,
-            accounts_with_snapshots < accounts, 'no_source_rows',
-            is_snapshot_stale, 'stale_source',
-            end_equity <= 0, 'nonpositive_equity',
+            exposure_reason != '',
+            exposure_reason,
+            accounts_with_snapshots < accounts,
+            'no_source_rows',
+            is_snapshot_stale,
+            'stale_source',
+            end_equity <= 0,
+            'nonpositive_equity',
             ''
         ) as leverage_reason,
         if(is_broker_exposure, snapshot_gross, gross_value) as gross_exposure,
@@ -149,7 +171,8 @@
                     "calendars": ("calendars", "Array(String)"),
                 }
             )
-        }} as exposure_meta,
+        }}
+        as exposure_meta,
         {{
             json_object(
                 {
@@ -160,7 +183,8 @@
                     "calendars": ("calendars", "Array(String)"),
                 }
             )
-        }} as position_meta,
+        }}
+        as position_meta,
         {{
             json_object(
                 {
@@ -182,29 +206,42 @@
                     "calendars": ("calendars", "Array(String)"),
                 }
             )
-        }} as equity_meta
+        }}
+        as equity_meta
     from
         (
             select
                 *,
-                -- The returns of an account belong to a strategy only when no other strategy has fills on it.
+                -- The returns of an account belong to a strategy only when no other
+                -- strategy has fills on it.
                 multiIf(
-                    accounts > 1 or (strategy_id != '' and strategies != 1), 'no_capital_base',
-                    points = 0, 'no_source_rows',
-                    window_ms = 0, 'out_of_session',
-                    window_ms < step_ms, 'window_too_short',
-                    not is_end_known, 'stale_source',
+                    accounts > 1 or (strategy_id != '' and strategies != 1),
+                    'no_capital_base',
+                    points = 0,
+                    'no_source_rows',
+                    window_ms = 0,
+                    'out_of_session',
+                    window_ms < step_ms,
+                    'window_too_short',
+                    not is_end_known,
+                    'stale_source',
                     ''
                 ) as equity_reason,
                 greatest(known_points, 1) - 1 as return_count,
                 if(empty(end_unpriced), '', 'missing_price') as end_price_reason,
-                if(empty(end_unpriced) and empty(start_unpriced), '', 'missing_price') as window_price_reason,
+                if(
+                    empty(end_unpriced) and empty(start_unpriced), '', 'missing_price'
+                ) as window_price_reason,
                 if(feeless_notional > 0, 'missing_fee', '') as fee_caveat,
-                if(notional = 0, 0, toFloat64(feeless_notional) / toFloat64(notional)) as feeless_share,
+                if(
+                    notional = 0, 0, toFloat64(feeless_notional) / toFloat64(notional)
+                ) as feeless_share,
                 if(trades = 0, 'no_trades', '') as trade_reason,
-                -- Accounts take their exposure from the broker's snapshot, strategies from the ledger, and so does an
+                -- Accounts take their exposure from the broker's snapshot, strategies
+                -- from the ledger, and so does an
                 -- account whose snapshots were never seen.
-                strategy_id = '' and accounts_with_snapshots = accounts as is_broker_exposure
+                strategy_id = ''
+                and accounts_with_snapshots = accounts as is_broker_exposure
             from ({{ metric_inputs() }})
         )
 {% endmacro %}
@@ -215,7 +252,9 @@
     toJSONString(
         cast(
             (
-                {%- for name in names %}{{ fields[name][0] }}{{ ", " if not loop.last }}{% endfor -%}
+                {%- for name in names %}
+                    {{ fields[name][0] }}{{ ", " if not loop.last }}
+                {% endfor -%}
             ),
             'Tuple(
                 {%- for name in names %}{{ name }} {{ fields[name][1] }}{{ ", " if not loop.last }}{% endfor -%}

@@ -4,8 +4,8 @@
         -- Scopes with their accounts, from everything that happened by then.
         members as (
             select
-                scope.1 as strategy_id,
-                scope.2 as account,
+                scope .1 as strategy_id,
+                scope .2 as account,
                 member,
                 max(strategies) as member_strategies
             from
@@ -13,20 +13,31 @@
                     select
                         member,
                         sum(max(has_fills)) over (partition by member) as strategies,
-                        arrayJoin(arrayDistinct({{ scopes("strategy", "member") }})) as scope
+                        arrayJoin(
+                            arrayDistinct({{ scopes("strategy", "member") }})
+                        ) as scope
                     from
                         (
-                            select toString(account) as member, toString(strategy_id) as strategy, 1 as has_fills
+                            select
+                                toString(account) as member,
+                                toString(strategy_id) as strategy,
+                                1 as has_fills
                             from {{ ref("position_ledger") }}
                             where executed_at <= {{ as_of() }} and account != ''
                             group by account, strategy_id
                             union all
-                            select toString(account) as member, toString(strategy_id) as strategy, 0 as has_fills
+                            select
+                                toString(account) as member,
+                                toString(strategy_id) as strategy,
+                                0 as has_fills
                             from {{ ref("decision_fact") }}
                             where decided_at <= {{ as_of() }}
                             group by account, strategy_id
                             union all
-                            select toString(account) as member, '' as strategy, 0 as has_fills
+                            select
+                                toString(account) as member,
+                                '' as strategy,
+                                0 as has_fills
                             from {{ ref("position_snapshot_fact") }}
                             where snapshot_at <= {{ as_of() }}
                             group by account
@@ -40,7 +51,9 @@
                 members.strategy_id as strategy_id,
                 members.account as account,
                 bound.edge as edge,
-                any(bound.window) as window,
+                any(bound.window) as
+            window
+                ,
                 min(bound.edge_at) as window_start,
                 max(bound.is_open) as is_open,
                 groupUniqArray(bound.calendar) as calendars,
@@ -62,17 +75,22 @@
                 sum(equity.gross_value) as snapshot_gross,
                 sum(equity.net_value) as snapshot_net,
                 sum(equity.unpriced_positions) as snapshot_unpriced,
-                max(equity.end_age_ms > 2 * greatest(equity.gap_ms, 30000)) as is_snapshot_stale
+                max(
+                    equity.end_age_ms > 2 * greatest(equity.gap_ms, 30000)
+                ) as is_snapshot_stale
             from members
             inner join ({{ edge_rows() }}) as bound on members.member = bound.account
-            left join ({{ equity_paths() }}) as equity on members.member = equity.account and bound.edge = equity.edge
+            left join
+                ({{ equity_paths() }}) as equity
+                on members.member = equity.account
+                and bound.edge = equity.edge
             where bound.edge > 0
             group by strategy_id, account, edge
         ),
         positions as (
             select
-                scope.1 as strategy_id,
-                scope.2 as account,
+                scope .1 as strategy_id,
+                scope .2 as account,
                 window_edge,
                 max(last_fill_at) as last_fill_at,
                 sum(direction * toInt64(ordinal)) as fills,
@@ -87,26 +105,33 @@
                 sumIf(market_value, edge = 0) as net_value,
                 groupUniqArrayIf(symbol, edge = 0 and is_unpriced) as end_unpriced,
                 groupUniqArrayIf(symbol, edge > 0 and is_unpriced) as start_unpriced,
-                groupUniqArrayIf(mark.1, edge = 0 and quantity != 0) as mark_sources
+                groupUniqArrayIf(mark .1, edge = 0 and quantity != 0) as mark_sources
             from
                 (
                     select
                         *,
-                        quantity != 0 and mark.1 = '' as is_unpriced,
-                        toDecimal128(quantity * mark.2, 12) as market_value,
-                        if(quantity = 0, 0, market_value - sign(quantity) * open_cost) as unrealized_pnl,
-                        -- The state at the end adds to every window, the one at its start is taken off.
+                        quantity != 0 and mark .1 = '' as is_unpriced,
+                        toDecimal128(quantity * mark .2, 12) as market_value,
+                        if(
+                            quantity = 0, 0, market_value - sign(quantity) * open_cost
+                        ) as unrealized_pnl,
+                        -- The state at the end adds to every window, the one at its
+                        -- start is taken off.
                         if(edge = 0, 1, -1) as direction,
-                        arrayJoin(if(edge = 0, range(toUInt8(1), toUInt8(8)), [edge])) as window_edge,
-                        arrayJoin({{ scopes("toString(strategy_id)", "toString(account)") }}) as scope
+                        arrayJoin(
+                            if(edge = 0, range(toUInt8(1), toUInt8(8)), [edge])
+                        ) as window_edge,
+                        arrayJoin(
+                            {{ scopes("toString(strategy_id)", "toString(account)") }}
+                        ) as scope
                     from ({{ position_values() }})
                 )
             group by strategy_id, account, window_edge
         ),
         trades as (
             select
-                scope.1 as strategy_id,
-                scope.2 as account,
+                scope .1 as strategy_id,
+                scope .2 as account,
                 window_edge,
                 count() as trades,
                 -- A win or a loss is more than half of the last decimal place of money.
@@ -119,12 +144,17 @@
                         trade.*,
                         arrayJoin(
                             arrayFilter(
-                                number -> edge.moments[number + 1] < trade.traded_at, range(toUInt8(1), toUInt8(8))
+                                number -> edge.moments[number + 1] < trade.traded_at,
+                                range(toUInt8(1), toUInt8(8))
                             )
                         ) as window_edge,
-                        arrayJoin({{ scopes("toString(trade.strategy_id)", "toString(trade.account)") }}) as scope
+                        arrayJoin(
+                            {{ scopes("toString(trade.strategy_id)", "toString(trade.account)") }}
+                        ) as scope
                     from ({{ trades() }}) as trade
-                    inner join ({{ account_moments() }}) as edge on trade.account = edge.account
+                    inner join
+                        ({{ account_moments() }}) as edge
+                        on trade.account = edge.account
                 )
             group by strategy_id, account, window_edge
         )
@@ -133,7 +163,9 @@
         bases.strategy_id as strategy_id,
         bases.account as account,
         bases.edge as edge,
-        bases.window as window,
+        bases.window as
+    window
+        ,
         bases.window_start as window_start,
         bases.is_open as is_open,
         bases.calendars as calendars,

@@ -18,22 +18,32 @@
         states.cumulative_notional as cumulative_notional,
         states.cumulative_feeless_notional as cumulative_feeless_notional,
         multiIf(
-            quotes.mid > 0, ('mid', assumeNotNull(toDecimal128(quotes.mid, 12))),
-            bars.close > 0, ('bar', assumeNotNull(toDecimal128(bars.close, 12))),
-            holdings.price > 0 and holdings.snapshot_at >= states.traded_at, ('snapshot', assumeNotNull(holdings.price)),
-            states.traded_price > 0, ('trade', states.traded_price),
+            quotes.mid > 0,
+            ('mid', assumeNotNull(toDecimal128(quotes.mid, 12))),
+            bars.close > 0,
+            ('bar', assumeNotNull(toDecimal128(bars.close, 12))),
+            holdings.price > 0 and holdings.snapshot_at >= states.traded_at,
+            ('snapshot', assumeNotNull(holdings.price)),
+            states.traded_price > 0,
+            ('trade', states.traded_price),
             ('', toDecimal128(0, 12))
         ) as mark
     from ({{ position_states() }}) as states
     left join
         ({{ quote_marks() }}) as quotes
-        on states.account = quotes.account and states.edge = quotes.edge and states.symbol = quotes.symbol
+        on states.account = quotes.account
+        and states.edge = quotes.edge
+        and states.symbol = quotes.symbol
     left join
         ({{ bar_marks() }}) as bars
-        on states.account = bars.account and states.edge = bars.edge and states.symbol = bars.symbol
+        on states.account = bars.account
+        and states.edge = bars.edge
+        and states.symbol = bars.symbol
     left join
         ({{ snapshot_marks() }}) as holdings
-        on states.account = holdings.account and states.edge = holdings.edge and states.symbol = holdings.symbol
+        on states.account = holdings.account
+        and states.edge = holdings.edge
+        and states.symbol = holdings.symbol
 {% endmacro %}
 
 {# The ledger row of every key that stood last at each edge, with the account's last trade in the instrument. #}
@@ -52,11 +62,18 @@
         ledger.cumulative_notional as cumulative_notional,
         ledger.cumulative_feeless_notional as cumulative_feeless_notional,
         max(ledger.executed_at) over instrument as traded_at,
-        argMax(ledger.price, (ledger.executed_at, ledger.sequence, ledger.fill_id)) over instrument as traded_price
+        argMax(
+            ledger.price, (ledger.executed_at, ledger.sequence, ledger.fill_id)
+        ) over instrument as traded_price
     from {{ ref("position_ledger") }} as ledger final
     inner join
         (
-            select account, strategy_id, symbol, last_fill.1 as edge, last_fill.2 as ordinal
+            select
+                account,
+                strategy_id,
+                symbol,
+                last_fill .1 as edge,
+                last_fill .2 as ordinal
             from
                 (
                     select
@@ -68,17 +85,24 @@
                                 range(toUInt8(8)),
                                 maxForEach(
                                     arrayMap(
-                                        moment -> if(ledger.executed_at <= moment, ledger.ordinal, 0), edge.moments
+                                        moment -> if(
+                                            ledger.executed_at <= moment,
+                                            ledger.ordinal,
+                                            0
+                                        ),
+                                        edge.moments
                                     )
                                 )
                             )
                         ) as last_fill
                     from {{ ref("position_ledger") }} as ledger final
-                    inner join ({{ account_moments() }}) as edge on ledger.account = edge.account
+                    inner join
+                        ({{ account_moments() }}) as edge
+                        on ledger.account = edge.account
                     where ledger.executed_at <= {{ as_of() }}
                     group by account, strategy_id, symbol
                 )
-            where last_fill.2 > 0
+            where last_fill .2 > 0
         ) as last_fills
         on ledger.account = last_fills.account
         and ledger.strategy_id = last_fills.strategy_id
@@ -95,7 +119,9 @@
         edge,
         quotes_from,
         edge_at,
-        arrayJoin(arrayDistinct([toStartOfMinute(quotes_from), toStartOfMinute(edge_at)])) as minute
+        arrayJoin(
+            arrayDistinct([toStartOfMinute(quotes_from), toStartOfMinute(edge_at)])
+        ) as minute
     from ({{ edge_rows() }})
 {% endmacro %}
 
@@ -107,7 +133,9 @@
         cast(quote.symbol as String) as symbol,
         argMax(quote.mid, (quote.quoted_at, quote.sequence)) as mid
     from {{ ref("stg_torghut__ta_quotes") }} as quote
-    inner join ({{ edge_minutes() }}) as minutes on toStartOfMinute(quote.quoted_at) = minutes.minute
+    inner join
+        ({{ edge_minutes() }}) as minutes
+        on toStartOfMinute(quote.quoted_at) = minutes.minute
     where
         toStartOfMinute(quote.quoted_at) in (select minute from ({{ edge_minutes() }}))
         and quote.quoted_at >= minutes.quotes_from
@@ -123,7 +151,9 @@
         cast(bar.symbol as String) as symbol,
         argMax(bar.close, (bar.closed_at, bar.sequence)) as close
     from {{ ref("stg_torghut__ta_bars") }} as bar
-    inner join ({{ edge_minutes() }}) as minutes on toStartOfMinute(bar.bar_at) = minutes.minute
+    inner join
+        ({{ edge_minutes() }}) as minutes
+        on toStartOfMinute(bar.bar_at) = minutes.minute
     where
         toStartOfMinute(bar.bar_at) in (select minute from ({{ edge_minutes() }}))
         and bar.bar_at >= minutes.quotes_from
@@ -133,16 +163,25 @@
 
 {# The prices of the account's last position snapshot at each edge. #}
 {% macro snapshot_marks() %}
-    select account, edge, taken_at as snapshot_at, position.1 as symbol, position.2 as price
+    select
+        account,
+        edge,
+        taken_at as snapshot_at,
+        position .1 as symbol,
+        position .2 as price
     from
         (
             select
                 snapshot.account as account,
                 moment.edge as edge,
                 max(snapshot.snapshot_at) as taken_at,
-                argMax(arrayZip(snapshot.position_symbols, snapshot.position_prices), snapshot.snapshot_at) as positions
+                argMax(
+                    arrayZip(snapshot.position_symbols, snapshot.position_prices),
+                    snapshot.snapshot_at
+                ) as positions
             from {{ ref("position_snapshot_fact") }} as snapshot final
-            inner join ({{ edge_rows() }}) as moment on snapshot.account = moment.account
+            inner join
+                ({{ edge_rows() }}) as moment on snapshot.account = moment.account
             where
                 snapshot.snapshot_at <= moment.edge_at
                 and (snapshot.account, snapshot.snapshot_at) in (
@@ -151,7 +190,12 @@
                         arrayJoin(
                             maxForEach(
                                 arrayMap(
-                                    moment -> if(snapshot_at <= moment, snapshot_at, toDateTime64(0, 6, 'UTC')), moments
+                                    moment -> if(
+                                        snapshot_at <= moment,
+                                        snapshot_at,
+                                        toDateTime64(0, 6, 'UTC')
+                                    ),
+                                    moments
                                 )
                             )
                         )

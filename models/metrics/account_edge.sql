@@ -2,7 +2,9 @@ select
     cast(scope.account as String) as account,
     edge.calendar as calendar,
     edge.edge as edge,
-    edge.window as window,
+    edge.window as
+window
+    ,
     edge.edge_at as edge_at,
     edge.quotes_from as quotes_from,
     edge.trading_ms as trading_ms,

@@ -1,6 +1,6 @@
-select
-    calendar,
-    window,
+select calendar,
+window
+    ,
     edge,
     edge_at as window_start,
     {{ as_of() }} as window_end,

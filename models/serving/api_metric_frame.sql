@@ -2,7 +2,9 @@ select
     frame.strategy_id as strategy_id,
     ifNull(strategies.strategy_name, '') as strategy_name,
     frame.account as account,
-    frame.window as window,
+    frame.window as
+window
+    ,
     frame.metric_name as metric_name,
     frame.as_of as as_of,
     {{ rounded("frame.value", "frame.metric_name") }} as value,

@@ -1,17 +1,22 @@
--- Rounded once, here, and aged again: freshness is that of this moment, also when the tier has stopped computing.
+-- Rounded once, here, and aged again: freshness is that of this moment, also when the
+-- tier has stopped computing.
 with dateDiff('millisecond', latest.watermark, now64(3)) / 1000 as age_seconds
 select
     latest.strategy_id as strategy_id,
     ifNull(strategies.strategy_name, '') as strategy_name,
     latest.account as account,
-    latest.window as window,
+    latest.window as
+window
+    ,
     latest.metric_name as metric_name,
     latest.as_of as as_of,
     {{ rounded("latest.value", "latest.metric_name") }} as value,
     latest.unit as unit,
     latest.status as status,
     if(
-        latest.quality = 'good' and age_seconds > {{ maximum_staleness_seconds() }}, 'stale', toString(latest.quality)
+        latest.quality = 'good' and age_seconds > {{ maximum_staleness_seconds() }},
+        'stale',
+        toString(latest.quality)
     ) as quality,
     latest.reason as reason,
     age_seconds as freshness_seconds,

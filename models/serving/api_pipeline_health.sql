@@ -1,6 +1,8 @@
 {{ config(contract={"enforced": true}) }}
 with
-    (select max(watermark) from {{ source("torghut_raw", "mirror_checkpoint") }}) as mirrored_until,
+    (
+        select max(watermark) from {{ source("torghut_raw", "mirror_checkpoint") }}
+    ) as mirrored_until,
     views as (
         select view, last_success_time, exception
         from system.view_refreshes
@@ -37,7 +39,9 @@ select
     mirrored_until as watermark,
     dateDiff('millisecond', mirrored_until, now64(6)) / 1000 as lag_seconds,
     toNullable(max(status.updated_at)) as last_success_at,
-    arrayStringConcat(groupArrayIf(status.detail, status.state not in ('streaming', 'leader')), '; ') as error,
+    arrayStringConcat(
+        groupArrayIf(status.detail, status.state not in ('streaming', 'leader')), '; '
+    ) as error,
     arrayStringConcat(groupArray(toString(status.state)), '; ') as state
 from {{ source("torghut_raw", "mirror_status") }} as status final
 union all
@@ -45,7 +49,9 @@ select
     stage,
     toUInt8(any(ordinal)) as ordinal,
     -- A stage has seen what was mirrored when its slowest view last succeeded.
-    least(toNullable(toDateTime64(min(last_success_time), 6, 'UTC')), mirrored_until) as watermark,
+    least(
+        toNullable(toDateTime64(min(last_success_time), 6, 'UTC')), mirrored_until
+    ) as watermark,
     dateDiff('millisecond', watermark, now64(6)) / 1000 as lag_seconds,
     toNullable(toDateTime64(min(last_success_time), 6, 'UTC')) as last_success_at,
     arrayStringConcat(groupArrayIf(exception, exception != ''), '; ') as error,

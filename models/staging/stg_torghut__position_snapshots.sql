@@ -10,7 +10,7 @@ with
         ),
         JSONExtractArrayRaw(positions)
     ) as parsed,
-    arrayFilter(position -> position.1 != '', parsed) as held
+    arrayFilter(position -> position .1 != '', parsed) as held
 select
     id as snapshot_id,
     alpaca_account_label as account,
@@ -18,15 +18,28 @@ select
     {{ decimal_or_null('equity', 12) }} as equity,
     {{ decimal_or_null('cash', 12) }} as cash,
     {{ decimal_or_null('buying_power', 12) }} as buying_power,
-    arrayMap(position -> position.1, held) as position_symbols,
-    -- A short position has a negative quantity and value, also where the broker wrote them unsigned.
-    arrayMap(position -> if(position.6, -abs(position.2), position.2), held) as position_quantities,
+    arrayMap(position -> position .1, held) as position_symbols,
+    -- A short position has a negative quantity and value, also where the broker wrote
+    -- them unsigned.
     arrayMap(
-        position -> if(position.6, -abs(position.3), position.3),
-        arrayMap(position -> (position.1, position.2, coalesce(position.3, toDecimal128(position.2 * position.4, 12)), position.4, position.5, position.6), held)
+        position -> if(position .6, - abs(position .2), position .2), held
+    ) as position_quantities,
+    arrayMap(
+        position -> if(position .6, - abs(position .3), position .3),
+        arrayMap(
+            position -> (
+                position .1,
+                position .2,
+                coalesce(position .3, toDecimal128(position .2 * position .4, 12)),
+                position .4,
+                position .5,
+                position .6
+            ),
+            held
+        )
     ) as position_values,
-    arrayMap(position -> position.4, held) as position_prices,
-    arrayMap(position -> position.5, held) as position_entry_prices,
+    arrayMap(position -> position .4, held) as position_prices,
+    arrayMap(position -> position .5, held) as position_entry_prices,
     _version as source_version,
     _deleted as is_deleted,
     _applied as applied

@@ -10,7 +10,9 @@ select
     lower(JSONExtractString(decision_json, 'action')) as action,
     {{ decimal_or_null(json_scalar('decision_json', "'qty'")) }} as quantity,
     {{ moment_or_null("JSONExtractString(decision_json, 'event_ts')") }} as signal_at,
-    arrayStringConcat(JSONExtract(decision_json, 'risk_reasons', 'Array(String)'), ';') as reject_reason,
+    arrayStringConcat(
+        JSONExtract(decision_json, 'risk_reasons', 'Array(String)'), ';'
+    ) as reject_reason,
     ifNull(rationale, '') as rationale,
     _version as source_version,
     _deleted as is_deleted,

@@ -11,14 +11,18 @@
 -- depends_on: {{ ref("order_event_fact_refresh") }}
 with
     {{ next_batch(ref("changed_order")) }} as next_batch,
-    -- How far each input is there, fixed before any of it is read: what arrives meanwhile belongs to the next batch.
+    -- How far each input is there, fixed before any of it is read: what arrives
+    -- meanwhile belongs to the next batch.
     (select max(applied) from {{ ref("decision_fact") }}) as decisions_until,
     (select max(applied) from {{ ref("execution_version_fact") }}) as versions_until,
     (select max(applied) from {{ ref("order_event_fact") }}) as events_until,
     (
-        select argMax((decision_end, version_end, event_end), batch) from {{ ref("changed_order") }} where is_end = 1
+        select argMax((decision_end, version_end, event_end), batch)
+        from {{ ref("changed_order") }}
+        where is_end = 1
     ) as done
--- Three queries, each by its own index: over one condition with `or` the filter on decision_id also skips rows without
+-- Three queries, each by its own index: over one condition with `or` the filter on
+-- decision_id also skips rows without
 -- a decision that the other two conditions want.
 select
     next_batch as batch,
@@ -35,7 +39,7 @@ from
             (
                 select broker_order_id, decision_id
                 from {{ ref("execution_version_fact") }}
-                where applied > done.2 and applied <= versions_until
+                where applied > done .2 and applied <= versions_until
                 union all
                 select broker_order_id, decision_id
                 from {{ ref("execution_version_fact") }}
@@ -43,7 +47,7 @@ from
                     decision_id in (
                         select decision_id
                         from {{ ref("decision_fact") }}
-                        where applied > done.1 and applied <= decisions_until
+                        where applied > done .1 and applied <= decisions_until
                     )
                 union all
                 select broker_order_id, decision_id
@@ -52,7 +56,7 @@ from
                     broker_order_id in (
                         select order_key
                         from {{ ref("order_event_fact") }}
-                        where applied > done.3 and applied <= events_until
+                        where applied > done .3 and applied <= events_until
                     )
             )
     )

@@ -19,10 +19,18 @@ select
     position_values,
     position_prices,
     position_entry_prices,
-    toDecimal128(arraySum(arrayMap(value -> abs(ifNull(value, 0)), position_values)), 12) as gross_value,
-    toDecimal128(arraySum(arrayMap(value -> ifNull(value, 0), position_values)), 12) as net_value,
+    toDecimal128(
+        arraySum(arrayMap(value -> abs(ifNull(value, 0)), position_values)), 12
+    ) as gross_value,
+    toDecimal128(
+        arraySum(arrayMap(value -> ifNull(value, 0), position_values)), 12
+    ) as net_value,
     toUInt32(
-        arrayCount((value, quantity) -> value is null and ifNull(quantity, 1) != 0, position_values, position_quantities)
+        arrayCount(
+            (value, quantity) -> value is null and ifNull(quantity, 1) != 0,
+            position_values,
+            position_quantities
+        )
     ) as unpriced_positions,
     {{ trading_ms("snapshot_at", "opens_at", "closes_at", "ms_before") }} as trading_ms,
     is_deleted,

@@ -15,25 +15,39 @@ with
         select
             version.order_id as order_id,
             any(version.broker_order_id) as broker_order_id,
-            argMax(tuple(version.decision_id), version.source_version).1 as decision_id,
-            argMax(ifNull(version.account, ''), version.source_version) as order_account,
+            argMax(
+                tuple(version.decision_id), version.source_version
+            ) .1 as decision_id,
+            argMax(
+                ifNull(version.account, ''), version.source_version
+            ) as order_account,
             argMax(version.symbol, version.source_version) as symbol,
             argMax(version.side, version.source_version) as side,
-            argMax(ifNull(version.filled_quantity, 0), version.source_version) as order_quantity,
-            argMax(tuple(version.fee), version.source_version).1 as order_fee,
+            argMax(
+                ifNull(version.filled_quantity, 0), version.source_version
+            ) as order_quantity,
+            argMax(tuple(version.fee), version.source_version) .1 as order_fee,
             argMax(version.is_deleted, version.source_version) as order_is_deleted,
             max(version.applied) as order_applied,
             groupArrayIf(
                 (
                     assumeNotNull(version.filled_quantity),
-                    assumeNotNull(toDecimal128(version.filled_quantity * version.average_fill_price, 12)),
-                    coalesce(version.filled_at, version.last_update_at, version.updated_at),
+                    assumeNotNull(
+                        toDecimal128(
+                            version.filled_quantity * version.average_fill_price, 12
+                        )
+                    ),
+                    coalesce(
+                        version.filled_at, version.last_update_at, version.updated_at
+                    ),
                     ifNull(version.sequence, 0),
                     toDecimal128(0, 9),
                     toDecimal128(0, 12),
                     version.source_version
                 ),
-                version.is_deleted = 0 and version.filled_quantity > 0 and version.average_fill_price > 0
+                version.is_deleted = 0
+                and version.filled_quantity > 0
+                and version.average_fill_price > 0
             ) as versions
         from {{ ref("execution_version_fact") }} as version final
         where version.broker_order_id in {{ changed_orders }}
@@ -44,7 +58,9 @@ with
         from {{ ref("decision_fact") }} final
         where
             decision_id in (
-                select assumeNotNull(decision_id) from {{ to_do(ref("changed_order")) }} where decision_id is not null
+                select assumeNotNull(decision_id)
+                from {{ to_do(ref("changed_order")) }}
+                where decision_id is not null
             )
     ),
     events as (
@@ -60,7 +76,13 @@ with
                         ifNull(event.cumulative_quantity, 0),
                         ifNull(event.average_fill_price, 0),
                         ifNull(event.quantity, 0),
-                        ifNull(coalesce(event.notional, toDecimal128(event.quantity * event.price, 12)), 0)
+                        ifNull(
+                            coalesce(
+                                event.notional,
+                                toDecimal128(event.quantity * event.price, 12)
+                            ),
+                            0
+                        )
                     )
                 )
             ) as feed
@@ -74,26 +96,40 @@ with
         select
             orders.* except (decision_id),
             orders.decision_id as decision_id,
-            if(decisions.strategy_id = '', 'unattributed', toString(decisions.strategy_id)) as strategy_id,
+            if(
+                decisions.strategy_id = '',
+                'unattributed',
+                toString(decisions.strategy_id)
+            ) as strategy_id,
             multiIf(
-                order_account != '', order_account,
-                decisions.account != '', toString(decisions.account),
+                order_account != '',
+                order_account,
+                decisions.account != '',
+                toString(decisions.account),
                 'unknown'
             ) as account,
             greatest(order_applied, decisions.applied) as applied,
-            -- Events that the source linked to this order, or not yet linked and of the same account.
+            -- Events that the source linked to this order, or not yet linked and of
+            -- the same account.
             arrayFilter(
-                event -> if(event.3 != '', event.3 = toString(orders.order_id), event.4 in ('', account)), events.feed
+                event -> if(
+                    event .3 != '',
+                    event .3 = toString(orders.order_id),
+                    event .4 in ('', account)
+                ),
+                events.feed
             ) as feed,
-            arrayCumSum(arrayMap(event -> event.7, feed)) as running_quantities,
-            arrayCumSum(arrayMap(event -> event.8, feed)) as running_notionals
+            arrayCumSum(arrayMap(event -> event .7, feed)) as running_quantities,
+            arrayCumSum(arrayMap(event -> event .8, feed)) as running_notionals
         from orders
         left join decisions on orders.decision_id = decisions.decision_id
         left join events on orders.broker_order_id = events.order_key
         where order_is_deleted = 0
     ),
-    -- What is known of an order's cumulative fills, from its versions and from its events:
-    -- (quantity, notional, time, sequence, quantity of this fill, notional of this fill, order of arrival).
+    -- What is known of an order's cumulative fills, from its versions and from its
+    -- events:
+    -- (quantity, notional, time, sequence, quantity of this fill, notional of this
+    -- fill, order of arrival).
     evidence as (
         select
             * except (versions, feed, running_quantities, running_notionals),
@@ -104,33 +140,41 @@ with
                         (event, running_quantity, running_notional, position) -> (
                             'event',
                             (
-                                if(event.5 > 0, event.5, toDecimal128(running_quantity, 9)),
                                 if(
-                                    event.5 > 0 and event.6 > 0,
-                                    toDecimal128(event.5 * event.6, 12),
+                                    event .5 > 0,
+                                    event .5,
+                                    toDecimal128(running_quantity, 9)
+                                ),
+                                if(
+                                    event .5 > 0 and event .6 > 0,
+                                    toDecimal128(event .5 * event .6, 12),
                                     toDecimal128(running_notional, 12)
                                 ),
-                                event.1,
-                                event.2,
-                                event.7,
-                                event.8,
+                                event .1,
+                                event .2,
+                                event .7,
+                                event .8,
                                 toUInt64(position)
                             )
                         ),
-                        feed, running_quantities, running_notionals, arrayEnumerate(feed)
+                        feed,
+                        running_quantities,
+                        running_notionals,
+                        arrayEnumerate(feed)
                     )
                 )
             ) as item,
-            item.1 as source,
-            item.2 as known
+            item .1 as source,
+            item .2 as known
         from attributed
     ),
-    -- The same cumulative quantity seen again is the same fill: its time is the first seen, its price the last.
+    -- The same cumulative quantity seen again is the same fill: its time is the first
+    -- seen, its price the last.
     steps as (
         select
             order_id,
             source,
-            known.1 as total_quantity,
+            known .1 as total_quantity,
             any(evidence.broker_order_id) as broker_order_id,
             any(evidence.decision_id) as decision_id,
             any(evidence.strategy_id) as strategy_id,
@@ -140,19 +184,22 @@ with
             any(evidence.order_quantity) as order_quantity,
             any(evidence.order_fee) as order_fee,
             any(evidence.applied) as applied,
-            argMax(known.2, known.7) as total_notional,
-            min(known.3) as executed_at,
-            argMin(known.4, known.7) as sequence,
-            argMax(known.5, known.7) as exact_quantity,
-            argMax(known.6, known.7) as exact_notional,
-            max(known.7) as last_arrival
+            argMax(known .2, known .7) as total_notional,
+            min(known .3) as executed_at,
+            argMin(known .4, known .7) as sequence,
+            argMax(known .5, known .7) as exact_quantity,
+            argMax(known .6, known .7) as exact_notional,
+            max(known .7) as last_arrival
         from evidence
-        where known.1 > 0 and known.2 > 0
+        where known .1 > 0 and known .2 > 0
         group by order_id, source, total_quantity
     ),
     -- A quantity that a later correction took back never was a fill.
     standing as (
-        select *, min(total_quantity) over later as later_quantity, count() over later as later_count
+        select
+            *,
+            min(total_quantity) over later as later_quantity,
+            count() over later as later_count
         from steps
         window
             later as (
@@ -190,7 +237,9 @@ with
     ),
     fills as (
         select
-            concat(toString(order_id), '/', leftPad(toString(number), 6, '0')) as fill_id,
+            concat(
+                toString(order_id), '/', leftPad(toString(number), 6, '0')
+            ) as fill_id,
             order_id,
             broker_order_id,
             decision_id,
@@ -200,32 +249,51 @@ with
             side,
             executed_at,
             sequence,
-            toDecimal128(if(is_contradictory, total_quantity, quantity_change), 9) as quantity,
+            toDecimal128(
+                if(is_contradictory, total_quantity, quantity_change), 9
+            ) as quantity,
             toDecimal128(
                 multiIf(
-                    is_contradictory, total_notional,
-                    exact_quantity = quantity and exact_notional > 0, exact_notional,
+                    is_contradictory,
+                    total_notional,
+                    exact_quantity = quantity and exact_notional > 0,
+                    exact_notional,
                     notional_change
                 ),
                 12
             ) as notional,
             toDecimal128(divideDecimal(notional, quantity, 12), 12) as price,
-            toDecimal128(divideDecimal(toDecimal256(order_fee, 12) * quantity, path_quantity, 12), 12) as fee,
+            toDecimal128(
+                divideDecimal(
+                    toDecimal256(order_fee, 12) * quantity, path_quantity, 12
+                ),
+                12
+            ) as fee,
             multiIf(
-                source = 'event', 'event', step_count > 1 and not is_contradictory, 'history', 'order'
+                source = 'event',
+                'event',
+                step_count > 1 and not is_contradictory,
+                'history',
+                'order'
             ) as fill_source,
             applied
         from judged
         where
-            source = if(event_quantity >= order_quantity or history_count = 0, 'event', 'history')
+            source = if(
+                event_quantity >= order_quantity or history_count = 0,
+                'event',
+                'history'
+            )
             and (not is_contradictory or number = step_count)
     ),
-    -- Rows that are in both are unchanged and not written again: a mass update at the source moves no cursor behind.
+    -- Rows that are in both are unchanged and not written again: a mass update at the
+    -- source moves no cursor behind.
     differences as (
         select {{ columns }}, applied, is_stored as is_deleted
         from
             (
-                -- Counting over a window plans in half the time of grouping by as many columns.
+                -- Counting over a window plans in half the time of grouping by as
+                -- many columns.
                 select *, count() over (partition by {{ columns }}) as occurrences
                 from
                     (
@@ -234,8 +302,7 @@ with
                         union all
                         select {{ columns }}, applied, toUInt8(1) as is_stored
                         from {{ ref("trade_execution_fact") }} final
-                        where
-                            broker_order_id in {{ changed_orders }}
+                        where broker_order_id in {{ changed_orders }}
                     )
             )
         where occurrences = 1
@@ -263,11 +330,19 @@ with
     )
 select
     *,
-    -- The clock in milliseconds, forced to grow, and one bit by which a standing row wins over the removal of its
+    -- The clock in milliseconds, forced to grow, and one bit by which a standing row
+    -- wins over the removal of its
     -- former version under the same key.
     2 * greatest(
         toUInt64(toUnixTimestamp64Milli(now64(3))),
-        1 + intDiv((select max(revision) from {{ ref("trade_execution_fact") }} where account = ''), 2)
+        1 + intDiv(
+            (
+                select max(revision)
+                from {{ ref("trade_execution_fact") }}
+                where account = ''
+            ),
+            2
+        )
     )
     + (1 - is_deleted) as revision
 from differences

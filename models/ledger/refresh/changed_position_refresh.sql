@@ -3,9 +3,18 @@
 -- depends_on: {{ ref("trade_execution_fact_refresh") }}
 with
     {{ next_batch(ref("changed_position")) }} as next_batch,
-    -- The cursor of the fills is written behind them: up to its revision all of them are there.
-    (select max(revision) + 1 from {{ ref("trade_execution_fact") }} where account = '') as fills_until,
-    (select argMax(fact_revision, batch) from {{ ref("changed_position") }} where is_end = 1) as done
+    -- The cursor of the fills is written behind them: up to its revision all of them
+    -- are there.
+    (
+        select max(revision) + 1
+        from {{ ref("trade_execution_fact") }}
+        where account = ''
+    ) as fills_until,
+    (
+        select argMax(fact_revision, batch)
+        from {{ ref("changed_position") }}
+        where is_end = 1
+    ) as done
 select
     next_batch as batch,
     toUInt8(0) as is_end,

@@ -6,5 +6,7 @@
 {{ materialization_target_table(ref("live_edge")) }}
 -- depends_on: {{ ref("position_ledger_refresh") }}
 -- depends_on: {{ ref("position_snapshot_fact_refresh") }}
--- Appended, not replaced: the tier names this table in several places and must find the same moment in all of them.
-select *, max(edge_at) over () as as_of from {{ ref("account_edge") }}(as_of = now64(3))
+-- Appended, not replaced: the tier names this table in several places and must find
+-- the same moment in all of them.
+select *, max(edge_at) over () as as_of
+from {{ ref("account_edge") }} (as_of = now64(3))

@@ -17,10 +17,9 @@
     and former.reason = frame.reason
 )
 {%- endset %}
-select
-    frame.strategy_id as strategy_id,
-    frame.account as account,
-    frame.window as window,
+select frame.strategy_id as strategy_id, frame.account as account, frame.window as
+window
+    ,
     frame.metric_name as metric_name,
     frame.as_of as as_of,
     frame.value as value,
@@ -36,11 +35,15 @@ select
     frame.window_end as window_end,
     frame.formula_version as formula_version,
     frame.meta as meta,
-    -- When the row last said something new, and when it was last written to the series: with every change, else once
-    -- per minute, so that an unchanged value costs one row a minute and a gap means that nothing was computed.
+    -- When the row last said something new, and when it was last written to the
+    -- series: with every change, else once
+    -- per minute, so that an unchanged value costs one row a minute and a gap means
+    -- that nothing was computed.
     if({{ is_unchanged }}, former.changed_at, frame.as_of) as changed_at,
     if(
-        {{ is_unchanged }} and frame.as_of < former.recorded_at + interval 60 second, former.recorded_at, frame.as_of
+        {{ is_unchanged }} and frame.as_of < former.recorded_at + interval 60 second,
+        former.recorded_at,
+        frame.as_of
     ) as recorded_at
 from ({{ metric_frames() }}) as frame
 left join
