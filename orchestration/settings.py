@@ -151,6 +151,11 @@ class Settings(BaseSettings):
     dagster_port: Port = Field(
         default=3000, alias="JANGAR_QUANT_DAGSTER_PORT", description="Port of Dagster's web server."
     )
+    dagster_code_port: Port = Field(
+        default=3001,
+        alias="JANGAR_QUANT_DAGSTER_CODE_PORT",
+        description="Port of the server that gives Dagster the project's definitions.",
+    )
 
     # --- simulated desk
     desk_seed: int = Field(default=7, alias="JANGAR_QUANT_DESK_SEED", description="Seed of the simulated desk.")

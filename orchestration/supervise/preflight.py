@@ -119,6 +119,7 @@ def wanted_ports(settings: Settings, dagster: bool) -> dict[str, tuple[str, int]
         ports["JANGAR_QUANT_WAREHOUSE_PORT"] = (settings.warehouse_host, settings.warehouse_port)
     if dagster:
         ports["JANGAR_QUANT_DAGSTER_PORT"] = ("127.0.0.1", settings.dagster_port)
+        ports["JANGAR_QUANT_DAGSTER_CODE_PORT"] = ("127.0.0.1", settings.dagster_code_port)
     return ports
 
 

@@ -110,8 +110,8 @@ class Up:
             step.done = f"serves on {self._api_url}"
         if self.dagster:
             # Nobody waits for Dagster: it takes several seconds to load and no number depends on it.
-            self._launch("dagster", ["dagster", "web"], lambda: True)
-            self._launch("daemon", ["dagster", "daemon"], lambda: True)
+            for part in ("code", "web", "daemon"):
+                self._launch(f"dagster-{part}", ["dagster", part], lambda: True)
         if self.settings.control_plane_enabled:
             with steps.step("metrics", "waiting for the first live frame") as step:
                 self._await(step, "a live snapshot", self._snapshot_is_live, READY_SECONDS)

@@ -31,12 +31,13 @@ class RunningUp:
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
-        api, source, warehouse, dagster = free_ports(4)
+        api, source, warehouse, dagster, code = free_ports(5)
         self.ports = {
             "JANGAR_QUANT_API_PORT": str(api),
             "JANGAR_QUANT_SOURCE_PORT": str(source),
             "JANGAR_QUANT_WAREHOUSE_PORT": str(warehouse),
             "JANGAR_QUANT_DAGSTER_PORT": str(dagster),
+            "JANGAR_QUANT_DAGSTER_CODE_PORT": str(code),
         }
         self.output = self.state_dir.parent / f"{self.state_dir.name}.out"
 
