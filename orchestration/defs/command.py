@@ -53,11 +53,11 @@ def dagster(
     settings = get_settings()
     home = dagster_home(settings)
     workspace = ["--workspace", str(home / "workspace.yaml")]
+    code = ["--module-name", "orchestration.definitions", "--location-name", "jangar-quant"]
     program, arguments = {
         "code": (
             "dagster",
-            ["api", "grpc", "--host", "127.0.0.1", "--port", str(settings.dagster_code_port)]
-            + ["--module-name", "orchestration.definitions", "--location-name", "jangar-quant"],
+            ["api", "grpc", "--host", "127.0.0.1", "--port", str(settings.dagster_code_port), *code],
         ),
         "web": ("dagster-webserver", ["--host", "127.0.0.1", "--port", str(settings.dagster_port), *workspace]),
         "daemon": ("dagster-daemon", ["run", *workspace]),
