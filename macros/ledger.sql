@@ -19,10 +19,13 @@
     {%- set arrival = "is_fill, executed_at, sequence, fill_id rows between unbounded preceding and current row" -%}
     {%- set pools = ["cost", "fee", "time"] -%}
     select
-        *,
+        * except (gross_float, closing_fee_float),
+        {{ money("gross_float") }} as gross_realized_pnl,
+        {{ money("closing_fee_float") }} as closing_fee,
         toUInt64(ordinal_offset + row_number() over running) as ordinal,
         sum(
-            gross_realized_pnl + if(is_fill = 0, cumulative_realized_pnl_base, 0)
+            {{ money("gross_float") }}
+            + if(is_fill = 0, cumulative_realized_pnl_base, 0)
         ) over running as cumulative_realized_pnl,
         sum(ifNull(fee, 0) + if(is_fill = 0, cumulative_fee_base, 0)) over running
         as cumulative_fee,
@@ -38,161 +41,167 @@
                 *,
                 -- The opening row takes the number of the fill that it stands for.
                 max(if(is_fill = 0, ordinal_base - 1, 0)) over whole as ordinal_offset,
+                sign(position_before) * (
+                    toFloat64(notional) * share_of_fill
+                    - cost_before * share_of_position
+                ) as gross_float,
+                fee_before * share_of_position
+                + toFloat64(ifNull(fee, 0)) * share_of_fill as closing_fee_float,
                 if(
-                    is_closing,
-                    least(abs(position_before), abs(signed_quantity)),
-                    toDecimal128(0, 9)
-                ) as closed_quantity,
-                toFloat64(closed_quantity)
-                / nullIf(toFloat64(abs(position_before)), 0) as closed_share,
-                if(
-                    is_closing,
-                    toDecimal128(
-                        sign(position_before) * (
-                            toFloat64(notional)
-                            * toFloat64(closed_quantity)
-                            / toFloat64(abs(signed_quantity))
-                            - cost_before * ifNull(closed_share, 0)
-                        ),
-                        12
-                    ),
-                    toDecimal128(0, 12)
-                ) as gross_realized_pnl,
-                if(
-                    is_closing,
-                    toDecimal128(
-                        fee_before * ifNull(closed_share, 0)
-                        + toFloat64(ifNull(fee, 0))
-                        * toFloat64(closed_quantity)
-                        / toFloat64(abs(signed_quantity)),
-                        12
-                    ),
-                    toDecimal128(0, 12)
-                ) as closing_fee,
-                if(
-                    is_closing,
+                    closed_quantity > 0,
                     toFloat64(executed_at)
-                    - time_before / nullIf(toFloat64(abs(position_before)), 0),
+                    - time_before / toFloat64(abs(position_before)),
                     null
                 ) as holding_seconds
             from
                 (
                     select
                         *,
-                        {%- for pool in pools %}
-                            lagInFrame({{ pool }}_after) over running
-                            as {{ pool }}_before,
-                        {%- endfor %}
-                        is_fill = 1
-                        and sign(position_before) * sign(signed_quantity)
-                        < 0 as is_closing
+                        -- What the fill closes, as a share of the position before it
+                        -- and of the fill itself.
+                        if(
+                            closed_quantity = 0,
+                            0.,
+                            toFloat64(closed_quantity) / toFloat64(abs(position_before))
+                        ) as share_of_position,
+                        if(
+                            closed_quantity = 0,
+                            0.,
+                            toFloat64(closed_quantity) / toFloat64(abs(signed_quantity))
+                        ) as share_of_fill
                     from
                         (
                             select
                                 *,
                                 {%- for pool in pools %}
-                                    if(
-                                        position_after = 0,
-                                        0.,
-                                        exp(log_ratio + band * {{ band }}) * (
-                                            {{ pool }}_sum
-                                            + exp(-{{ band }})
-                                            * first_value(
-                                                {{ pool }}_preceding
-                                            ) over banded
-                                        )
-                                    ) as {{ pool }}_after{{ "," if not loop.last }}
+                                    lagInFrame({{ pool }}_after) over running
+                                    as {{ pool }}_before,
                                 {%- endfor %}
+                                if(
+                                    is_fill = 1
+                                    and sign(position_before) * sign(signed_quantity)
+                                    < 0,
+                                    least(abs(position_before), abs(signed_quantity)),
+                                    toDecimal128(0, 9)
+                                ) as closed_quantity
                             from
                                 (
                                     select
                                         *,
                                         {%- for pool in pools %}
-                                            lagInFrame({{ pool }}_sum) over episodic
-                                            as {{ pool }}_preceding{{ "," if not loop.last }}
+                                            if(
+                                                position_after = 0,
+                                                0.,
+                                                exp(log_ratio + band * {{ band }}) * (
+                                                    {{ pool }}_sum
+                                                    + exp(-{{ band }})
+                                                    * first_value(
+                                                        {{ pool }}_preceding
+                                                    ) over banded
+                                                )
+                                            )
+                                            as {{ pool }}_after{{ "," if not loop.last }}
                                         {%- endfor %}
                                     from
                                         (
                                             select
                                                 *,
                                                 {%- for pool in pools %}
-                                                    sum(
-                                                        added_{{ pool }} * exp(
-                                                            - (
-                                                                log_ratio
-                                                                + band * {{ band }}
-                                                            )
-                                                        )
-                                                    ) over banded
-                                                    as {{ pool }}_sum{{ "," if not loop.last }}
+                                                    lagInFrame(
+                                                        {{ pool }}_sum
+                                                    ) over episodic
+                                                    as {{ pool }}_preceding{{ "," if not loop.last }}
                                                 {%- endfor %}
                                             from
                                                 (
                                                     select
                                                         *,
-                                                        toInt64(
-                                                            floor(
-                                                                - log_ratio / {{ band }}
-                                                            )
-                                                        ) as band
+                                                        {%- for pool in pools %}
+                                                            sum(
+                                                                added_{{ pool }} * exp(
+                                                                    - (
+                                                                        log_ratio
+                                                                        + band
+                                                                        * {{ band }}
+                                                                    )
+                                                                )
+                                                            ) over banded
+                                                            as {{ pool }}_sum{{ "," if not loop.last }}
+                                                        {%- endfor %}
                                                     from
                                                         (
                                                             select
                                                                 *,
-                                                                sum(
-                                                                    log_change
-                                                                ) over episodic
-                                                                as log_ratio
+                                                                toInt64(
+                                                                    floor(
+                                                                        - log_ratio
+                                                                        / {{ band }}
+                                                                    )
+                                                                ) as band
                                                             from
                                                                 (
                                                                     select
                                                                         *,
                                                                         sum(
-                                                                            is_opening
-                                                                        ) over running
-                                                                        as episode
+                                                                            log_change
+                                                                        ) over episodic
+                                                                        as log_ratio
                                                                     from
                                                                         (
-                                                                            {{ ledger_movements(rows, key, arrival) }}
+                                                                            select
+                                                                                *,
+                                                                                sum(
+                                                                                    is_opening
+                                                                                )
+                                                                                over running
+                                                                                as episode
+                                                                            from
+                                                                                (
+                                                                                    {{ ledger_movements(rows, key, arrival) }}
+                                                                                )
+                                                                            window
+                                                                                running
+                                                                                as (
+                                                                                    partition by
+                                                                                        {{ key }}
+                                                                                    order by
+                                                                                        {{ arrival }}
+                                                                                )
                                                                         )
                                                                     window
-                                                                        running as (
+                                                                        episodic as (
                                                                             partition by
-                                                                                {{ key }}
+                                                                                {{ key }},
+                                                                                episode
                                                                             order by
                                                                                 {{ arrival }}
                                                                         )
                                                                 )
-                                                            window
-                                                                episodic as (
-                                                                    partition by
-                                                                        {{ key }},
-                                                                        episode
-                                                                    order by
-                                                                        {{ arrival }}
-                                                                )
+                                                        )
+                                                    window
+                                                        banded as (
+                                                            partition by
+                                                                {{ key }}, episode, band
+                                                            order by {{ arrival }}
                                                         )
                                                 )
                                             window
-                                                banded as (
-                                                    partition by
-                                                        {{ key }}, episode, band
+                                                episodic as (
+                                                    partition by {{ key }}, episode
                                                     order by {{ arrival }}
                                                 )
                                         )
                                     window
-                                        episodic as (
-                                            partition by {{ key }}, episode
+                                        banded as (
+                                            partition by {{ key }}, episode, band
                                             order by {{ arrival }}
                                         )
                                 )
                             window
-                                banded as (
-                                    partition by {{ key }}, episode, band
-                                    order by {{ arrival }}
+                                running as (
+                                    partition by {{ key }} order by {{ arrival }}
                                 )
                         )
-                    window running as (partition by {{ key }} order by {{ arrival }})
                 )
             window whole as (partition by {{ key }})
         )

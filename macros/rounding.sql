@@ -10,3 +10,8 @@
         )
     )
 {%- endmacro %}
+
+{# A Float64 as money with twelve decimals, to the nearest: the cast alone cuts off, and a third would lose a digit. #}
+{% macro money(expression) -%}
+    toDecimal128({{ expression }} + if({{ expression }} < 0, -5e-13, 5e-13), 12)
+{%- endmacro %}

@@ -19,9 +19,9 @@
         states.cumulative_feeless_notional as cumulative_feeless_notional,
         multiIf(
             quotes.mid > 0,
-            ('mid', assumeNotNull(toDecimal128(quotes.mid, 12))),
+            ('mid', assumeNotNull({{ money("quotes.mid") }})),
             bars.close > 0,
-            ('bar', assumeNotNull(toDecimal128(bars.close, 12))),
+            ('bar', assumeNotNull({{ money("bars.close") }})),
             holdings.price > 0 and holdings.snapshot_at >= states.traded_at,
             ('snapshot', assumeNotNull(holdings.price)),
             states.traded_price > 0,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
 
+from orchestration.errors import UserError
 from orchestration.settings import PROJECT_DIR, Settings
 from orchestration.transform.dbt import MODEL_VARIABLES, NodeEvent, OnEvent, dbt_environment, run_dbt
 from orchestration.warehouse.client import connect
@@ -15,13 +16,17 @@ logger = logging.getLogger(__name__)
 _PROJECT_FILES = ("dbt_project.yml", "profiles.yml", "models", "macros", "seeds")
 _SUFFIXES = {".sql", ".yml", ".csv", ".md"}
 _STATE_TABLE = "quant.build_state"
+# How dbt says that a table which a view fills no longer has the columns of its model.
+_OTHER_COLUMNS = "source and target schemas on this table model are out of sync"
 
 
 def build(settings: Settings, force: bool = False, on_event: OnEvent | None = None) -> int:
     """Run `dbt build` without its unit tests, and return how many nodes it ran; 0 when nothing had changed.
 
     What was built is recorded in the warehouse: the fingerprint of the project's files and of the settings that the
-    models read, and the objects that it left. Unchanged and all there: nothing is run. `force` runs it anyway.
+    models read, and the objects that it left. Unchanged and all there: nothing is run. `force` runs it anyway. Where a
+    newer project has other columns in a table that a refreshable view fills, everything is computed from the mirrored
+    rows again; only the series keeps its rows.
 
     Raises:
         UserError: the warehouse is out of reach, or a node failed.
@@ -39,7 +44,14 @@ def build(settings: Settings, force: bool = False, on_event: OnEvent | None = No
             if on_event is not None:
                 on_event(event)
 
-        run_dbt(settings, ["build", "--exclude-resource-type", "unit_test"], observe)
+        arguments = ["build", "--exclude-resource-type", "unit_test"]
+        try:
+            run_dbt(settings, arguments, observe)
+        except UserError as error:
+            if _OTHER_COLUMNS not in error.message:
+                raise
+            logger.info("the columns of a table have changed: computing everything from the mirrored rows again")
+            run_dbt(settings, [*arguments, "--full-refresh"], observe)
         _record(client, wanted)
         return len(nodes)
     finally:

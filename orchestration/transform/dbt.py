@@ -114,8 +114,10 @@ def _parse(line: str) -> dict[str, Any] | None:
 
 def _nodes(event: dict[str, Any]) -> Iterator[NodeEvent]:
     data = event.get("data") or {}
-    name = (data.get("node_info") or {}).get("node_name")
-    if not name or "index" not in data or "total" not in data:
+    node = data.get("node_info") or {}
+    name = node.get("node_name")
+    # Hooks are counted apart from the nodes.
+    if not name or node.get("resource_type") == "operation" or "index" not in data or "total" not in data:
         return
     kind = event["info"].get("name", "")
     status = "started" if kind == "LogStartLine" else str(data.get("status", ""))

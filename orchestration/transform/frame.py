@@ -17,7 +17,7 @@ from orchestration.settings import get_settings
 from orchestration.warehouse.client import connect
 
 _UNKNOWN_TABLE_OR_DATABASE = {60, 81}
-_STATUS_COLOURS = {
+_QUALITY_COLOURS = {
     "good": "green",
     "closed": "cyan",
     "stale": "yellow",
@@ -180,23 +180,24 @@ def _print_table(rows: list[dict[str, Any]], moment: datetime) -> None:
     first = rows[0]
     console = Console()
     scope = " on ".join(part for part in (first["strategy_id"], first["account"]) if part) or "the desk"
-    console.print(f"[bold]{scope}[/]  {first['window']}  as of {_stamp(moment)}", highlight=False)
+    console.print(f"[bold]{scope}[/]  {first['window']}  as of {_stamp(moment)}", highlight=False, soft_wrap=True)
     known = _stamp(first["watermark"]) if first["watermark"] else "nothing"
     console.print(
         f"[dim]window {_stamp(first['window_start'])} .. {_stamp(first['window_end'])}, source known up to {known}[/]",
         highlight=False,
+        soft_wrap=True,
     )
     table = Table(box=None, pad_edge=False)
-    for name in ("metric", "value", "unit", "samples", "quality", "reason"):
-        table.add_column(name, justify="right" if name in ("value", "samples") else "left", no_wrap=name != "reason")
+    for name in ("metric", "value", "unit", "samples", "quality"):
+        table.add_column(name, justify="right" if name in ("value", "samples") else "left", no_wrap=name != "quality")
     for row in rows:
-        colour = _STATUS_COLOURS.get(row["quality"], "")
+        colour = _QUALITY_COLOURS[row["quality"]]
+        quality = f"{row['quality']}: {row['reason']}" if row["reason"] else row["quality"]
         table.add_row(
             row["metric_name"],
             "-" if row["rounded"] is None else f"{row['rounded']:,.6f}".rstrip("0").rstrip("."),
             row["unit"],
             str(row["sample_count"]),
-            f"[{colour}]{row['quality']}[/]" if colour else row["quality"],
-            row["reason"],
+            f"[{colour}]{quality}[/]",
         )
     console.print(table)

@@ -99,8 +99,8 @@ from
     (
         select
             *,
-            toDecimal128(cost_after, 12) as open_cost,
-            toDecimal128(fee_after, 12) as open_fee,
+            {{ money("cost_after") }} as open_cost,
+            {{ money("fee_after") }} as open_fee,
             time_after as open_time
         from ({{ ledger_rows("movements") }})
     )

@@ -1,0 +1,53 @@
+"""Bringing a warehouse to the project's state: skipped when it is there, rebuilt when columns or settings changed."""
+
+from clickhouse_connect.driver.client import Client
+
+from orchestration.settings import Settings
+from orchestration.transform.build import build, fingerprint
+from tests.oracles.world import REPLACED, VIEWS
+
+
+def _keep_still(client: Client) -> None:
+    """Views that a build has just made would run by themselves under the other tests."""
+    for view in VIEWS:
+        form = "" if view in REPLACED else " append"
+        client.command(f"alter table quant.{view} modify refresh every 1 year{form}")
+
+
+def test_an_unchanged_project_is_not_built_again_and_a_missing_view_is(
+    built: Client, warehouse_settings: Settings
+) -> None:
+    assert build(warehouse_settings) == 0
+    built.command("drop view quant.api_accounts")
+    events = []
+    assert build(warehouse_settings, on_event=events.append) > 50
+    assert events[0].status == "started"
+    assert {event.total for event in events} == {events[0].total}
+    assert built.command("exists view quant.api_accounts") == 1
+    _keep_still(built)
+
+
+def test_a_table_with_other_columns_is_computed_again_and_the_series_kept(
+    built: Client, warehouse_settings: Settings
+) -> None:
+    built.command("alter table quant.position_ledger add column stray UInt8")
+    built.command(
+        "insert into quant.quant_metrics_series (strategy_id, account, window, metric_name, as_of)"
+        " values ('', 'kept', '1d', 'net_pnl', now64(3))"
+    )
+    assert build(warehouse_settings, force=True) > 50
+    columns = built.query("select name from system.columns where table = 'position_ledger'").result_columns[0]
+    assert "stray" not in columns
+    assert built.command("select count() from quant.quant_metrics_series where account = 'kept'") == 1
+    _keep_still(built)
+
+
+def test_a_disabled_control_plane_computes_no_metrics(built: Client, warehouse_settings: Settings) -> None:
+    disabled = warehouse_settings.model_copy(update={"control_plane_enabled": False})
+    assert fingerprint(disabled) != fingerprint(warehouse_settings)
+    build(disabled)
+    views = built.query("select view from system.view_refreshes where database = 'quant'").result_columns[0]
+    assert "position_ledger_refresh" in views
+    assert not {"live_edge_refresh", "quant_metrics_latest_refresh", "quant_metrics_series_refresh"} & set(views)
+    assert build(warehouse_settings) > 50
+    _keep_still(built)

@@ -1,0 +1,77 @@
+"""`jangar-quant frame`: what it prints, and what it says about what does not exist."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from orchestration.errors import UserError
+from orchestration.transform.frame import Format, frame, parse_moment
+from tests.oracles.world import Order, World, after
+
+D = Decimal
+NOW = datetime(2026, 3, 2, 16, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("", NOW),
+        ("2026-03-02", datetime(2026, 3, 2, tzinfo=UTC)),
+        ("2026-03-02T15:30:00.1239", datetime(2026, 3, 2, 15, 30, 0, 123_000, tzinfo=UTC)),
+        ("2026-03-02T10:30:00-05:00", datetime(2026, 3, 2, 15, 30, tzinfo=UTC)),
+        ("2026-03-02 15:30:00Z", datetime(2026, 3, 2, 15, 30, tzinfo=UTC)),
+    ],
+)
+def test_a_moment_is_utc_unless_it_names_a_zone(text: str, moment: datetime) -> None:
+    assert parse_moment(text, NOW) == moment
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2026-13-01", "2026-03-03"])
+def test_what_is_no_moment_or_lies_ahead_is_refused(text: str) -> None:
+    with pytest.raises(UserError):
+        parse_moment(text, NOW)
+
+
+def test_json_has_the_unrounded_values_of_a_strategy_given_by_name(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strategy = world.strategy("thirds")
+    decision = world.decision(strategy)
+    world.order(Order("buy", D(3), D(10), after(-10), decision=decision, fee=D("0.1")))
+    world.order(Order("sell", D(1), D("10.3333333"), after(-5), decision=decision, fee=D("0.1")))
+    world.batch()
+    world.tick()
+    frame("thirds", "paper", "1h", after(0).isoformat(), Format.json)
+    document = json.loads(capsys.readouterr().out)
+    metrics = {metric["metric_name"]: metric for metric in document["metrics"]}
+    assert document["strategy_id"] == str(strategy)
+    assert document["as_of"] == "2026-03-02T15:00:00.000Z"
+    assert metrics["realized_pnl"]["value"] == 0.3333333
+    assert metrics["cumulative_return"]["value"] is None
+    assert metrics["cumulative_return"]["reason"] == "no_source_rows"
+    assert metrics["realized_pnl"]["meta"]["open_positions"] == 1
+    frame("thirds", "paper", "1h", after(0).isoformat(), Format.table)
+    printed = capsys.readouterr().out
+    assert "0.333333" in printed
+    assert "no_source_rows" in printed
+
+
+def test_what_is_unknown_is_named_with_what_is_known(world: World) -> None:
+    for name in ("twin", "twin", "single"):
+        world.strategy(name)
+    world.order(Order("buy", D(1), D(10), after(0)))
+    world.batch()
+    world.tick()
+    for arguments, said in [
+        (("nobody", "paper", "1d"), "single, twin"),
+        (("twin", "paper", "1d"), "by its id"),
+        (("", "elsewhere", "1d"), "paper"),
+        (("", "paper", "2d"), "20d"),
+    ]:
+        with pytest.raises(UserError) as error:
+            frame(*arguments, "", Format.table)
+        assert said in error.value.remedy
+    with pytest.raises(UserError, match="Nothing had happened"):
+        frame("", "paper", "1d", after(-60).isoformat(), Format.table)
