@@ -1,5 +1,6 @@
 """Bringing a warehouse to the project's state: skipped when it is there, rebuilt when columns or settings changed."""
 
+import pytest
 from clickhouse_connect.driver.client import Client
 
 from orchestration.settings import Settings
@@ -27,6 +28,7 @@ def test_an_unchanged_project_is_not_built_again_and_a_missing_view_is(
     _keep_still(built)
 
 
+@pytest.mark.slow
 def test_a_table_with_other_columns_is_computed_again_and_the_series_kept(
     built: Client, warehouse_settings: Settings
 ) -> None:
@@ -42,6 +44,7 @@ def test_a_table_with_other_columns_is_computed_again_and_the_series_kept(
     _keep_still(built)
 
 
+@pytest.mark.slow
 def test_a_disabled_control_plane_computes_no_metrics(built: Client, warehouse_settings: Settings) -> None:
     disabled = warehouse_settings.model_copy(update={"control_plane_enabled": False})
     assert fingerprint(disabled) != fingerprint(warehouse_settings)
