@@ -26,7 +26,7 @@ SESSIONS = [
     if day.weekday() < 5 and day not in HOLIDAYS
 ]
 # The newest session, one in the middle, and one right after a holiday.
-MOMENTS = (SESSIONS[-1], SESSIONS[30], date(2024, 2, 20))
+MOMENTS = (SESSIONS[-1], SESSIONS[30], date(2024, 4, 1))
 
 
 def _close(day: date) -> datetime:
@@ -40,22 +40,32 @@ class Book:
         self.position: dict[str, Decimal] = dict.fromkeys(SYMBOLS, Decimal(0))
         self.cost: dict[str, Decimal] = dict.fromkeys(SYMBOLS, Decimal(0))
         self.cash = Decimal(100_000)
-        self.closed: list[tuple[date, Decimal, Decimal]] = []
+        self.last: dict[str, Decimal] = {}
+        self.closed: list[tuple[date, Decimal]] = []
+        self.fees: list[tuple[date, Decimal]] = []
+        self.unrealized: dict[date, Decimal] = {}
 
     def trade(self, day: date, symbol: str, quantity: Decimal, price: Decimal, fee: Decimal) -> None:
         held = self.position[symbol]
         closing = min(abs(held), abs(quantity)) if held * quantity < 0 else Decimal(0)
         if closing:
             sign = 1 if held > 0 else -1
-            gross = closing * (price - self.cost[symbol]) * sign
-            self.closed.append((day, gross, fee))
+            self.closed.append((day, closing * (price - self.cost[symbol]) * sign))
         new = held + quantity
         if held * quantity >= 0 and new:
             self.cost[symbol] = (self.cost[symbol] * abs(held) + price * abs(quantity)) / abs(new)
         elif abs(quantity) > abs(held):
             self.cost[symbol] = price
         self.position[symbol] = new
+        self.last[symbol] = price
+        self.fees.append((day, fee))
         self.cash -= quantity * price + fee
+
+    def close_day(self, day: date) -> None:
+        """Mark open positions at their last trade: the files carry no other price."""
+        self.unrealized[day] = sum(
+            (self.position[s] * (self.last[s] - self.cost[s]) for s in SYMBOLS if self.position[s]), Decimal(0)
+        )
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +85,7 @@ def desk_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Pa
                 quantity = Decimal(rng.choice((-30, -20, -10, 10, 20, 30)))
                 book.trade(day, symbol, quantity, prices[symbol], Decimal("0.50"))
                 fill_rows.append([day.isoformat(), symbol, str(quantity), str(prices[symbol]), "0.50"])
+        book.close_day(day)
         values = {symbol: book.position[symbol] * prices[symbol] for symbol in SYMBOLS}
         equity[day] = float(book.cash + sum(values.values()))
         position_rows.append([day.isoformat(), *(str(values[s]) for s in SYMBOLS), str(book.cash)])
@@ -131,12 +142,20 @@ def test_returns_and_drawdown_agree_with_empyrical(
     loaded: tuple[RunningUp, Book, pandas.Series, Path], day: date
 ) -> None:
     up, _, equity, _ = loaded
-    # Twenty sessions end at the close; a shorter history starts at its first point.
+    # Twenty sessions end at the close; their first return starts at the close before them.
     until = equity.loc[:day].iloc[-21:]
     returns = until.pct_change().dropna()
     frame = _frame(up, day)
     assert frame["cumulative_return"]["value"] == pytest.approx(empyrical.cum_returns_final(returns), rel=1e-9)
     assert frame["max_drawdown"]["value"] == pytest.approx(empyrical.max_drawdown(returns), rel=1e-9)
+
+
+def test_a_window_that_begins_before_the_data_has_no_return(
+    loaded: tuple[RunningUp, Book, pandas.Series, Path],
+) -> None:
+    up, _, _, _ = loaded
+    row = _frame(up, date(2024, 2, 20))["cumulative_return"]
+    assert (row["value"], row["status"], row["reason"]) == (None, "insufficient_data", "no_opening_state")
 
 
 @pytest.mark.parametrize("day", MOMENTS)
@@ -146,18 +165,24 @@ def test_trades_and_realized_pnl_agree_with_a_plain_ledger(
 ) -> None:
     up, book, equity, _ = loaded
     first = equity.loc[:day].index[-20:][0]
-    window = [(gross, fee) for traded, gross, fee in book.closed if first <= traded <= day]
+    window = [gross for traded, gross in book.closed if first <= traded <= day]
     frame = _frame(up, day, strategy)
-    assert frame["realized_pnl"]["value"] == pytest.approx(float(sum(gross for gross, _ in window)), abs=1e-6)
+    assert frame["realized_pnl"]["value"] == pytest.approx(float(sum(window)), abs=1e-6)
     assert frame["trade_count"]["value"] == len(window)
 
 
-def test_net_pnl_is_the_change_of_equity(loaded: tuple[RunningUp, Book, pandas.Series, Path]) -> None:
-    up, _, equity, _ = loaded
-    day = MOMENTS[0]
-    twenty = equity.loc[:day].iloc[-21:]
-    net = _frame(up, day)["net_pnl"]["value"]
-    assert net == pytest.approx(twenty.iloc[-1] - twenty.iloc[0], abs=0.01)
+@pytest.mark.parametrize("day", MOMENTS)
+def test_net_pnl_is_realized_and_unrealized_after_fees(
+    loaded: tuple[RunningUp, Book, pandas.Series, Path], day: date
+) -> None:
+    up, book, equity, _ = loaded
+    before, first = equity.loc[:day].index[-21:][:2]
+    realized = sum(gross for traded, gross in book.closed if first <= traded <= day)
+    fees = sum(fee for traded, fee in book.fees if first <= traded <= day)
+    frame = _frame(up, day)
+    assert frame["unrealized_pnl"]["value"] == pytest.approx(float(book.unrealized[day]), abs=1e-6)
+    expected = realized + book.unrealized[day] - book.unrealized[before] - fees
+    assert frame["net_pnl"]["value"] == pytest.approx(float(expected), abs=1e-6)
 
 
 def test_exposure_agrees_with_the_positions_file(loaded: tuple[RunningUp, Book, pandas.Series, Path]) -> None:
