@@ -29,6 +29,7 @@ class RunningUp:
     environment: dict[str, str] = field(default_factory=dict)
     arguments: tuple[str, ...] = ("--no-dagster",)
     process: subprocess.Popen[bytes] | None = None
+    offset: int = 0
 
     def __post_init__(self) -> None:
         api, source, warehouse, dagster, code = free_ports(5)
@@ -66,6 +67,7 @@ class RunningUp:
 
     def start(self) -> None:
         """Start it; returns at once."""
+        self.offset = self.output.stat().st_size if self.output.exists() else 0
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "orchestration", "up", *self.arguments],
@@ -94,8 +96,8 @@ class RunningUp:
         return self.process.wait(timeout)
 
     def text(self) -> str:
-        """Everything it printed so far."""
-        return self.output.read_text(errors="replace") if self.output.exists() else ""
+        """Everything it printed since it was started."""
+        return self.output.read_bytes()[self.offset :].decode(errors="replace") if self.output.exists() else ""
 
     def children(self) -> dict[str, int]:
         """Process ids of the children that it recorded, by name."""
