@@ -1,4 +1,4 @@
-"""One run of `jangar-quant up` for the whole session: starting it costs half a minute."""
+"""One run of `jangar-quant up` for the whole folder: starting it costs half a minute, and it keeps a core busy."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.running import RunningUp
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningUp]:
     """Everything running, with three days of desk history."""
     running = RunningUp(tmp_path_factory.mktemp("up") / "state")
