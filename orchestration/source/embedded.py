@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -250,10 +251,14 @@ class EmbeddedPostgres:
         return True
 
     def _initialise(self, programs: Path, identity: Identity) -> None:
-        """Make the cluster in a directory beside, then rename it into place: a killed start leaves nothing behind."""
-        workshop = self.data_dir.with_name(self.data_dir.name + ".new")
-        shutil.rmtree(workshop, ignore_errors=True)
-        workshop.mkdir(mode=0o700)
+        """Make the cluster in a directory beside, then rename it into place: a killed start leaves nothing behind.
+
+        The directory has a name of its own each time: the initdb of a killed start may still be writing into the old one.
+        """
+        prefix = self.data_dir.name + ".new-"
+        for abandoned in self.data_dir.parent.glob(prefix + "*"):
+            shutil.rmtree(abandoned, ignore_errors=True)
+        workshop = Path(tempfile.mkdtemp(prefix=prefix, dir=self.data_dir.parent))
         try:
             data, password_file = workshop / "data", workshop / "password"
             data.mkdir(mode=0o700)

@@ -159,8 +159,7 @@ def test_a_killed_first_start_leaves_nothing_half_made(data_dir: Path) -> None:
     )
     port = free_port()
     starter = subprocess.Popen([sys.executable, "-c", code, str(data_dir), str(port)])
-    workshop = data_dir.with_name("postgres.new") / "data"
-    wait_for(lambda: (workshop / "base").exists(), 20, "initdb is at work")
+    wait_for(lambda: list(data_dir.parent.glob("postgres.new-*/data/base")), 20, "initdb is at work")
     starter.kill()
     starter.wait()
     assert not data_dir.exists()
