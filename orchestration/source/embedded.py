@@ -253,11 +253,10 @@ class EmbeddedPostgres:
     def _initialise(self, programs: Path, identity: Identity) -> None:
         """Make the cluster in a directory beside, then rename it into place: a killed start leaves nothing behind.
 
-        The directory has a name of its own each time: the initdb of a killed start may still be writing into the old one.
+        The directory has a name of its own: the initdb of a killed start may still be writing into another one, which
+        is removed when this one is done.
         """
         prefix = self.data_dir.name + ".new-"
-        for abandoned in self.data_dir.parent.glob(prefix + "*"):
-            shutil.rmtree(abandoned, ignore_errors=True)
         workshop = Path(tempfile.mkdtemp(prefix=prefix, dir=self.data_dir.parent))
         try:
             data, password_file = workshop / "data", workshop / "password"
@@ -283,7 +282,8 @@ class EmbeddedPostgres:
                 file.write(f"\ninclude_if_exists = '{_CONFIGURATION}'\n")
             data.rename(self.data_dir)
         finally:
-            shutil.rmtree(workshop, ignore_errors=True)
+            for directory in self.data_dir.parent.glob(prefix + "*"):
+                shutil.rmtree(directory, ignore_errors=True)
 
     def _write_configuration(self, identity: Identity) -> None:
         """Write our settings on every start; what ALTER SYSTEM set still wins."""

@@ -166,7 +166,7 @@ def test_a_killed_first_start_leaves_nothing_half_made(data_dir: Path) -> None:
     server = EmbeddedPostgres(data_dir, port)
     server.start()
     server.stop()
-    assert not workshop.exists()
+    assert not list(data_dir.parent.glob("postgres.new-*"))
 
 
 def test_the_command_is_ready_stops_on_sigterm_and_dies_with_its_postmaster(data_dir: Path) -> None:
