@@ -1,5 +1,6 @@
 """The command `jangar-quant dagster`."""
 
+import fcntl
 import os
 import sys
 from pathlib import Path
@@ -39,6 +40,20 @@ def dagster_home(settings: Settings) -> Path:
     return home
 
 
+def _make_storage(home: Path) -> None:
+    """Make Dagster's SQLite storage before its processes run.
+
+    Two of them that make it at the same time leave a version table with two heads, and neither starts again.
+    """
+    with (home / "storage.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (home / "storage.ready").exists():
+            from dagster import DagsterInstance
+
+            DagsterInstance.from_config(str(home)).dispose()
+            (home / "storage.ready").touch()
+
+
 def dagster(
     part: Annotated[
         Literal["code", "web", "daemon"],
@@ -68,6 +83,7 @@ def dagster(
     # Runs inherit this process's environment, and with it the warehouse that their dbt builds.
     os.environ.update(dbt_environment(settings))
     os.environ["DAGSTER_HOME"] = str(home)
+    _make_storage(home)
     os.chdir(PROJECT_DIR)
     # Replaces this process, so that the supervisor's signals reach Dagster itself.
     os.execv(path, [str(path), *arguments])
