@@ -115,7 +115,7 @@ class Up:
         if self.settings.control_plane_enabled:
             with steps.step("metrics", "waiting for the first live frame") as step:
                 self._await(step, "a live snapshot", self._snapshot_is_live, READY_SECONDS)
-                step.done = "the light tier refreshes every second"
+                step.done = "a live frame is served"
 
     @property
     def _simulates(self) -> bool:
