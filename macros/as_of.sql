@@ -1,17 +1,33 @@
 {# Parameterized views: every metric is a function of the moment at which it is evaluated. #}
-{# The moment of evaluation: the argument of a parameterized view; in the live tier, that of its stored edges. #}
+{# The moment of evaluation: the argument of a parameterized view; in the live tier, that of the stage before. The first
+   stage reads the clock, in a subquery, which a query evaluates once. #}
 {% macro as_of() -%}
-    {%- if is_live() -%} (select max(as_of) from {{ ref('live_edge') }})
+    {%- if is_live() and model.config.meta.as_of_from == 'clock' -%} (select now64(3))
+    {%- elif is_live() -%}
+        (select max(as_of) from {{ ref(model.config.meta.as_of_from) }})
     {%- else -%} toDateTime64({as_of:DateTime64(3)}, 3, 'UTC')
     {%- endif -%}
 {%- endmacro %}
 
-{# Whether the model at hand is the live tier, which runs every second.
+{# Whether the model at hand is a stage of the live tier, which runs every second.
 
-   It is made of the same macros as the parameterized views, over edges that a refresh before it has stored: planning a
-   parameterized view inside another costs as much again as running it (1.1 s against 0.5 s for ten metrics). #}
+   The stages are made of the same macros as the parameterized views, but each stores its rows for the next one, since
+   the time to plan a query grows faster than its nesting: ten metrics take 0.7 s to plan as one query, 0.3 s as five. #}
 {% macro is_live() -%}
-    {{ return(model.config.get('meta', {}).get('edges') == 'live') }}
+    {{ return('as_of_from' in model.config.get('meta', {})) }}
+{%- endmacro %}
+
+{# What a stage stores. Without rows it stores one of empty keys, which joins with nothing: the next stage still finds the
+   moment that it continues. #}
+{% macro stage(rows) -%}
+    select stage.*, tick.as_of as as_of
+    from (select {{ as_of() }} as as_of) as tick
+    left join ({{ rows }}) as stage on true
+{%- endmacro %}
+
+{# The rows that a stage stored for the moment of evaluation. #}
+{% macro stage_rows(stage) -%}
+    select * except (as_of) from {{ ref(stage) }} where as_of = {{ as_of() }}
 {%- endmacro %}
 
 {# Another parameterized view at the same moment. #}
@@ -63,10 +79,7 @@
 
 {# The edges as rows. #}
 {% macro edge_rows() -%}
-    {%- if is_live() -%}
-        select * except (as_of)
-        from {{ ref('live_edge') }}
-        where as_of = (select max(as_of) from {{ ref('live_edge') }})
+    {%- if is_live() -%} {{ stage_rows('live_edge') }}
     {%- else -%}
         select
             {%- for column in ["account", "calendar", "edge", "window", "edge_at", "quotes_from", "trading_ms", "sampling_ms", "is_open"] %}
@@ -76,10 +89,11 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# One row per account: the moments of its eight edges, in their order. #}
+{# One row per account: its calendar and the moments of its eight edges, in their order. #}
 {% macro account_moments() -%}
     select
         account,
+        any(calendar) as calendar,
         arrayMap(pair -> pair .2, arraySort(groupArray((edge, edge_at)))) as moments
     from ({{ edge_rows() }})
     group by account

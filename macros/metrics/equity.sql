@@ -177,3 +177,10 @@
                 )
         )
 {% endmacro %}
+
+{# The same, from the stage that stores it where there is one. #}
+{% macro equity_rows() %}
+    {% if is_live() %} {{ stage_rows("live_equity") }}
+    {% else %} {{ equity_paths() }}
+    {% endif %}
+{% endmacro %}

@@ -1,132 +1,15 @@
 {# One row per scope and window with everything that the formulas need, at the moment of the edges. #}
 {% macro metric_inputs() %}
     with
-        -- Scopes with their accounts, from everything that happened by then.
-        members as (
-            select
-                scope .1 as strategy_id,
-                scope .2 as account,
-                member,
-                max(strategies) as member_strategies
-            from
-                (
-                    select
-                        member,
-                        sum(max(has_fills)) over (partition by member) as strategies,
-                        arrayJoin(
-                            arrayDistinct({{ scopes("strategy", "member") }})
-                        ) as scope
-                    from
-                        (
-                            select
-                                toString(account) as member,
-                                toString(strategy_id) as strategy,
-                                1 as has_fills
-                            from {{ ref("position_ledger") }}
-                            where executed_at <= {{ as_of() }} and account != ''
-                            group by account, strategy_id
-                            union all
-                            select
-                                toString(account) as member,
-                                toString(strategy_id) as strategy,
-                                0 as has_fills
-                            from {{ ref("decision_fact") }}
-                            where decided_at <= {{ as_of() }}
-                            group by account, strategy_id
-                            union all
-                            select
-                                toString(account) as member,
-                                '' as strategy,
-                                0 as has_fills
-                            from {{ ref("position_snapshot_fact") }}
-                            where snapshot_at <= {{ as_of() }}
-                            group by account
-                        )
-                    group by member, strategy
-                )
-            group by strategy_id, account, member
-        ),
         bases as (
-            select
-                members.strategy_id as strategy_id,
-                members.account as account,
-                bound.edge as edge,
-                any(bound.window) as
-            window
-                ,
-                min(bound.edge_at) as window_start,
-                max(bound.is_open) as is_open,
-                groupUniqArray(bound.calendar) as calendars,
-                count() as accounts,
-                max(members.member_strategies) as strategies,
-                countIf(equity.points > 0) as accounts_with_snapshots,
-                max(equity.last_snapshot_at) as last_snapshot_at,
-                any(equity.step_ms) as step_ms,
-                any(equity.window_ms) as window_ms,
-                sum(equity.points) as points,
-                sum(equity.known_points) as known_points,
-                min(equity.is_start_known) as is_start_known,
-                min(equity.is_end_known) as is_end_known,
-                any(equity.start_equity) as start_equity,
-                sum(equity.end_equity) as end_equity,
-                min(equity.minimum_equity) as minimum_equity,
-                any(equity.max_drawdown) as max_drawdown,
-                any(equity.trough_at) as trough_at,
-                sum(equity.gross_value) as snapshot_gross,
-                sum(equity.net_value) as snapshot_net,
-                sum(equity.unpriced_positions) as snapshot_unpriced,
-                max(
-                    equity.end_age_ms > 2 * greatest(equity.gap_ms, 30000)
-                ) as is_snapshot_stale
-            from members
-            inner join ({{ edge_rows() }}) as bound on members.member = bound.account
-            left join
-                ({{ equity_paths() }}) as equity
-                on members.member = equity.account
-                and bound.edge = equity.edge
-            where bound.edge > 0
-            group by strategy_id, account, edge
+            {% if is_live() %}{{ stage_rows("live_scope") }}
+            {% else %}{{ scope_bases() }}
+            {% endif %}
         ),
         positions as (
-            select
-                scope .1 as strategy_id,
-                scope .2 as account,
-                window_edge,
-                max(last_fill_at) as last_fill_at,
-                sum(direction * toInt64(ordinal)) as fills,
-                sum(direction * cumulative_realized_pnl) as realized_pnl,
-                sum(direction * cumulative_fee) as fees,
-                sum(direction * cumulative_notional) as notional,
-                sum(direction * cumulative_feeless_notional) as feeless_notional,
-                sumIf(unrealized_pnl, edge = 0) as end_unrealized_pnl,
-                sumIf(unrealized_pnl, edge > 0) as start_unrealized_pnl,
-                countIf(edge = 0 and quantity != 0) as open_positions,
-                sumIf(abs(market_value), edge = 0) as gross_value,
-                sumIf(market_value, edge = 0) as net_value,
-                groupUniqArrayIf(symbol, edge = 0 and is_unpriced) as end_unpriced,
-                groupUniqArrayIf(symbol, edge > 0 and is_unpriced) as start_unpriced,
-                groupUniqArrayIf(mark .1, edge = 0 and quantity != 0) as mark_sources
-            from
-                (
-                    select
-                        *,
-                        quantity != 0 and mark .1 = '' as is_unpriced,
-                        toDecimal128(quantity * mark .2, 12) as market_value,
-                        if(
-                            quantity = 0, 0, market_value - sign(quantity) * open_cost
-                        ) as unrealized_pnl,
-                        -- The state at the end adds to every window, the one at its
-                        -- start is taken off.
-                        if(edge = 0, 1, -1) as direction,
-                        arrayJoin(
-                            if(edge = 0, range(toUInt8(1), toUInt8(8)), [edge])
-                        ) as window_edge,
-                        arrayJoin(
-                            {{ scopes("toString(strategy_id)", "toString(account)") }}
-                        ) as scope
-                    from ({{ position_values() }})
-                )
-            group by strategy_id, account, window_edge
+            {% if is_live() %}{{ stage_rows("live_position") }}
+            {% else %}{{ scope_positions() }}
+            {% endif %}
         ),
         trades as (
             select
@@ -217,4 +100,92 @@
         on bases.strategy_id = trades.strategy_id
         and bases.account = trades.account
         and bases.edge = trades.window_edge
+{% endmacro %}
+
+{# Rows (strategy_id, account, edge): the scopes that anything had happened in by then, with the equity of their accounts
+   over every window. #}
+{% macro scope_bases() %}
+    with
+        -- Scopes with their accounts, from everything that happened by then.
+        members as (
+            select
+                scope .1 as strategy_id,
+                scope .2 as account,
+                member,
+                max(strategies) as member_strategies
+            from
+                (
+                    select
+                        member,
+                        sum(max(has_fills)) over (partition by member) as strategies,
+                        arrayJoin(
+                            arrayDistinct({{ scopes("strategy", "member") }})
+                        ) as scope
+                    from
+                        (
+                            select
+                                toString(account) as member,
+                                toString(strategy_id) as strategy,
+                                1 as has_fills
+                            from {{ ref("position_ledger") }}
+                            where executed_at <= {{ as_of() }} and account != ''
+                            group by account, strategy_id
+                            union all
+                            select
+                                toString(account) as member,
+                                toString(strategy_id) as strategy,
+                                0 as has_fills
+                            from {{ ref("decision_fact") }}
+                            where decided_at <= {{ as_of() }}
+                            group by account, strategy_id
+                            union all
+                            select
+                                toString(account) as member,
+                                '' as strategy,
+                                0 as has_fills
+                            from {{ ref("position_snapshot_fact") }}
+                            where snapshot_at <= {{ as_of() }}
+                            group by account
+                        )
+                    group by member, strategy
+                )
+            group by strategy_id, account, member
+        )
+    select
+        members.strategy_id as strategy_id,
+        members.account as account,
+        bound.edge as edge,
+        any(bound.window) as
+    window
+        ,
+        min(bound.edge_at) as window_start,
+        max(bound.is_open) as is_open,
+        groupUniqArray(bound.calendar) as calendars,
+        count() as accounts,
+        max(members.member_strategies) as strategies,
+        countIf(equity.points > 0) as accounts_with_snapshots,
+        max(equity.last_snapshot_at) as last_snapshot_at,
+        any(equity.step_ms) as step_ms,
+        any(equity.window_ms) as window_ms,
+        sum(equity.points) as points,
+        sum(equity.known_points) as known_points,
+        min(equity.is_start_known) as is_start_known,
+        min(equity.is_end_known) as is_end_known,
+        any(equity.start_equity) as start_equity,
+        sum(equity.end_equity) as end_equity,
+        min(equity.minimum_equity) as minimum_equity,
+        any(equity.max_drawdown) as max_drawdown,
+        any(equity.trough_at) as trough_at,
+        sum(equity.gross_value) as snapshot_gross,
+        sum(equity.net_value) as snapshot_net,
+        sum(equity.unpriced_positions) as snapshot_unpriced,
+        max(equity.end_age_ms > 2 * greatest(equity.gap_ms, 30000)) as is_snapshot_stale
+    from members
+    inner join ({{ edge_rows() }}) as bound on members.member = bound.account
+    left join
+        ({{ equity_rows() }}) as equity
+        on members.member = equity.account
+        and bound.edge = equity.edge
+    where bound.edge > 0
+    group by strategy_id, account, edge
 {% endmacro %}

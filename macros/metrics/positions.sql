@@ -1,3 +1,46 @@
+{# Rows (strategy_id, account, window_edge): the positions of a scope at the end and at the start of every window. #}
+{% macro scope_positions() %}
+    select
+        scope .1 as strategy_id,
+        scope .2 as account,
+        window_edge,
+        max(last_fill_at) as last_fill_at,
+        sum(direction * toInt64(ordinal)) as fills,
+        sum(direction * cumulative_realized_pnl) as realized_pnl,
+        sum(direction * cumulative_fee) as fees,
+        sum(direction * cumulative_notional) as notional,
+        sum(direction * cumulative_feeless_notional) as feeless_notional,
+        sumIf(unrealized_pnl, edge = 0) as end_unrealized_pnl,
+        sumIf(unrealized_pnl, edge > 0) as start_unrealized_pnl,
+        countIf(edge = 0 and quantity != 0) as open_positions,
+        sumIf(abs(market_value), edge = 0) as gross_value,
+        sumIf(market_value, edge = 0) as net_value,
+        groupUniqArrayIf(symbol, edge = 0 and is_unpriced) as end_unpriced,
+        groupUniqArrayIf(symbol, edge > 0 and is_unpriced) as start_unpriced,
+        groupUniqArrayIf(mark .1, edge = 0 and quantity != 0) as mark_sources
+    from
+        (
+            select
+                *,
+                quantity != 0 and mark .1 = '' as is_unpriced,
+                toDecimal128(quantity * mark .2, 12) as market_value,
+                if(
+                    quantity = 0, 0, market_value - sign(quantity) * open_cost
+                ) as unrealized_pnl,
+                -- The state at the end adds to every window, the one at its
+                -- start is taken off.
+                if(edge = 0, 1, -1) as direction,
+                arrayJoin(
+                    if(edge = 0, range(toUInt8(1), toUInt8(8)), [edge])
+                ) as window_edge,
+                arrayJoin(
+                    {{ scopes("toString(strategy_id)", "toString(account)") }}
+                ) as scope
+            from ({{ position_values() }})
+        )
+    group by strategy_id, account, window_edge
+{% endmacro %}
+
 {# Rows (account, strategy_id, symbol, edge, ...): the ledger's state of every key at the end (edge 0) and at the start of
    every window (edges 1 to 7), with a mark for each.
 
@@ -18,10 +61,10 @@
         states.cumulative_notional as cumulative_notional,
         states.cumulative_feeless_notional as cumulative_feeless_notional,
         multiIf(
-            quotes.mid > 0,
-            ('mid', assumeNotNull({{ money("quotes.mid") }})),
-            bars.close > 0,
-            ('bar', assumeNotNull({{ money("bars.close") }})),
+            market.mid > 0,
+            ('mid', assumeNotNull({{ money("market.mid") }})),
+            market.close > 0,
+            ('bar', assumeNotNull({{ money("market.close") }})),
             holdings.price > 0 and holdings.snapshot_at >= states.traded_at,
             ('snapshot', assumeNotNull(holdings.price)),
             states.traded_price > 0,
@@ -30,15 +73,10 @@
         ) as mark
     from ({{ position_states() }}) as states
     left join
-        ({{ quote_marks() }}) as quotes
-        on states.account = quotes.account
-        and states.edge = quotes.edge
-        and states.symbol = quotes.symbol
-    left join
-        ({{ bar_marks() }}) as bars
-        on states.account = bars.account
-        and states.edge = bars.edge
-        and states.symbol = bars.symbol
+        ({{ market_rows() }}) as market
+        on states.calendar = market.calendar
+        and states.edge = market.edge
+        and states.symbol = market.symbol
     left join
         ({{ snapshot_marks() }}) as holdings
         on states.account = holdings.account
@@ -51,6 +89,7 @@
     select
         last_fills.edge as edge,
         ledger.account as account,
+        last_fills.calendar as calendar,
         ledger.strategy_id as strategy_id,
         ledger.symbol as symbol,
         ledger.ordinal as ordinal,
@@ -70,6 +109,7 @@
         (
             select
                 account,
+                calendar,
                 strategy_id,
                 symbol,
                 last_fill .1 as edge,
@@ -78,6 +118,7 @@
                 (
                     select
                         ledger.account as account,
+                        any(edge.calendar) as calendar,
                         ledger.strategy_id as strategy_id,
                         ledger.symbol as symbol,
                         arrayJoin(
@@ -112,23 +153,41 @@
     window instrument as (partition by ledger.account, ledger.symbol, last_fills.edge)
 {% endmacro %}
 
-{# Minutes in which a quote or bar may lie that still counts at an edge, one row per minute and edge of an account. #}
+{# Rows (calendar, edge, symbol): what the market showed last at each edge, 0 where nothing recent enough is there. #}
+{% macro market_rows() %}
+    {% if is_live() and model.name != "live_market_refresh" %}
+        {{ stage_rows("live_market") }}
+    {% else %}
+        select calendar, edge, symbol, max(mid) as mid, max(close) as close
+        from
+            (
+                select calendar, edge, symbol, mid, 0 as close
+                from ({{ last_quotes() }})
+                union all
+                select calendar, edge, symbol, 0 as mid, close
+                from ({{ last_bars() }})
+            )
+        group by calendar, edge, symbol
+    {% endif %}
+{% endmacro %}
+
+{# Minutes in which a quote or bar may lie that still counts at an edge, one row per minute and edge of a calendar. #}
 {% macro edge_minutes() %}
     select
-        account,
+        calendar,
         edge,
         quotes_from,
         edge_at,
         arrayJoin(
             arrayDistinct([toStartOfMinute(quotes_from), toStartOfMinute(edge_at)])
         ) as minute
-    from ({{ edge_rows() }})
+    from (select distinct calendar, edge, quotes_from, edge_at from ({{ edge_rows() }}))
 {% endmacro %}
 
-{# The last mid at each edge, per account and symbol. #}
-{% macro quote_marks() %}
+{# The last mid at each edge, per calendar and symbol. #}
+{% macro last_quotes() %}
     select
-        minutes.account as account,
+        minutes.calendar as calendar,
         minutes.edge as edge,
         cast(quote.symbol as String) as symbol,
         argMax(quote.mid, (quote.quoted_at, quote.sequence)) as mid
@@ -140,13 +199,13 @@
         toStartOfMinute(quote.quoted_at) in (select minute from ({{ edge_minutes() }}))
         and quote.quoted_at >= minutes.quotes_from
         and quote.quoted_at <= minutes.edge_at
-    group by account, edge, symbol
+    group by calendar, edge, symbol
 {% endmacro %}
 
-{# The last close of a bar at each edge, per account and symbol. #}
-{% macro bar_marks() %}
+{# The last close of a bar at each edge, per calendar and symbol. #}
+{% macro last_bars() %}
     select
-        minutes.account as account,
+        minutes.calendar as calendar,
         minutes.edge as edge,
         cast(bar.symbol as String) as symbol,
         argMax(bar.close, (bar.closed_at, bar.sequence)) as close
@@ -158,7 +217,7 @@
         toStartOfMinute(bar.bar_at) in (select minute from ({{ edge_minutes() }}))
         and bar.bar_at >= minutes.quotes_from
         and bar.closed_at <= minutes.edge_at
-    group by account, edge, symbol
+    group by calendar, edge, symbol
 {% endmacro %}
 
 {# The prices of the account's last position snapshot at each edge. #}

@@ -21,6 +21,10 @@ VIEWS = (
     "changed_position_refresh",
     "position_ledger_refresh",
     "live_edge_refresh",
+    "live_market_refresh",
+    "live_equity_refresh",
+    "live_scope_refresh",
+    "live_position_refresh",
     "quant_metrics_latest_refresh",
     "quant_metrics_series_refresh",
 )
@@ -46,6 +50,10 @@ _TABLES = (
     "quant.changed_position",
     "quant.position_ledger",
     "quant.live_edge",
+    "quant.live_market",
+    "quant.live_equity",
+    "quant.live_scope",
+    "quant.live_position",
     "quant.quant_metrics_latest",
     "quant.quant_metrics_series",
 )

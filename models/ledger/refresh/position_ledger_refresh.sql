@@ -92,8 +92,7 @@ with
             cumulative_notional as cumulative_notional_base,
             cumulative_feeless_notional as cumulative_feeless_notional_base
         from opening
-    ),
-    ledger as ({{ ledger_rows("movements") }})
+    )
 select {{ columns }}, toUInt8(0) as is_deleted, 2 * newest_batch + 1 as revision
 from
     (

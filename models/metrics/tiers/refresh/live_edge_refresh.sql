@@ -1,6 +1,7 @@
 {{
     config(
-        refreshable=every_second(after=["position_ledger_refresh", "position_snapshot_fact_refresh"], tier=true)
+        refreshable=every_second(after=["position_ledger_refresh", "position_snapshot_fact_refresh"], tier=true),
+        meta={"as_of_from": "clock"},
     )
 }}
 {{ materialization_target_table(ref("live_edge")) }}
@@ -9,4 +10,4 @@
 -- Appended, not replaced: the tier names this table in several places and must find
 -- the same moment in all of them.
 select *, max(edge_at) over () as as_of
-from {{ ref("account_edge") }} (as_of = now64(3))
+from ({{ account_edges() }})

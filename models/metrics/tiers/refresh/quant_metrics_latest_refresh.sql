@@ -1,12 +1,14 @@
 {{
     config(
-        refreshable=every_second(after=["live_edge_refresh"], append=false, tier=true),
-        meta={"edges": "live"},
+        refreshable=every_second(after=["live_position_refresh"], append=false, tier=true),
+        meta={"as_of_from": "live_position"},
     )
 }}
 {{ materialization_target_table(ref("quant_metrics_latest")) }}
--- depends_on: {{ ref("live_edge_refresh") }}
+-- depends_on: {{ ref("live_position_refresh") }}
 -- depends_on: {{ ref("live_edge") }}
+-- depends_on: {{ ref("live_scope") }}
+-- depends_on: {{ ref("live_position") }}
 {#- Null-safe: a metric without a value stays without one. -#}
 {%- set is_unchanged -%}
 (
