@@ -60,7 +60,7 @@
             'stale',
             'good'
         ) as quality,
-        reason,
+        if(reason = '' and quality = 'stale', 'stale_source', reason) as reason,
         dateDiff('millisecond', watermark, as_of) / 1000 as freshness_seconds,
         least(toDateTime64(as_of, 6, 'UTC'), mirrored_until) as watermark,
         last_event_at,

@@ -1,3 +1,4 @@
+{{ config(contract={"enforced": true}) }}
 -- Rounded once, here, and aged again: freshness is that of this moment, also when the
 -- tier has stopped computing.
 with dateDiff('millisecond', latest.watermark, now64(3)) / 1000 as age_seconds
@@ -18,7 +19,11 @@ window
         'stale',
         toString(latest.quality)
     ) as quality,
-    latest.reason as reason,
+    if(
+        latest.reason = '' and quality = 'stale',
+        'stale_source',
+        toString(latest.reason)
+    ) as reason,
     age_seconds as freshness_seconds,
     latest.watermark as watermark,
     latest.last_event_at as last_event_at,

@@ -23,7 +23,7 @@ def ensure_publication(connection: psycopg.Connection, name: str) -> None:
     if not tables:
         raise UserError(
             "The source has none of the tables that the models read (strategies, trade_decisions, executions, ...).",
-            "Point TORGHUT_DB_DSN at Torghut's database, or run `jangar-quant migrate` on an empty one.",
+            "Point TORGHUT_DB_DSN at Torghut's database, or run `jangar-quant source migrate` on an empty one.",
         )
     statement = sql.SQL("create publication {} for table {}").format(sql.Identifier(name), _list(tables))
     try:

@@ -18,6 +18,7 @@ from orchestration.source.embedded import EmbeddedPostgres
 from orchestration.source.migrate import migrate
 from tests.integration.mirror.harness import DATABASE, Lab, Warehouse
 from tests.ports import free_port
+from tests.waiting import wait_for
 
 # (table, columns, values) of one row in each of five tables of the schema.
 TABLES = (
@@ -109,8 +110,7 @@ def stream(lab: Lab, total: int, per_transaction: int) -> float:
     with lab.mirror_process() as mirror:
         mirror.start()
         before = lab.mark()
-        while lab.mark() == before:
-            time.sleep(0.02)
+        wait_for(lambda: lab.mark() != before, 60, "the mirror takes up the stream", interval=0.02)
         started = time.perf_counter()
         lab.catch_up(600)
         seconds = time.perf_counter() - started
@@ -170,9 +170,13 @@ def measure(lab: Lab, rate: float, seconds: float, rows: int, table: Table) -> N
         lab.execute(insert(TABLES[1], "generate_series(1, 500000)").decode())
         committed = time.perf_counter()
         peak, end = 0, lab.wal_end()
-        while lab.mark() < end:
+
+        def is_visible() -> bool:
+            nonlocal peak
             peak = max(peak, process.memory_info().rss)
-            time.sleep(0.05)
+            return lab.mark() >= end
+
+        wait_for(is_visible, 300, "the transaction is visible")
         took = time.perf_counter() - committed
         after = process.cpu_times()
         cpu = (after.user + after.system - before.user - before.system) / 500_000
