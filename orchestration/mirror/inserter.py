@@ -79,8 +79,9 @@ class Inserter:
             lines = [self._complete(waiting[number], fields) for number, fields in found.items()]
             waiting = [row for number, row in enumerate(waiting) if number not in found]
             if not found:
-                first, *waiting = waiting
-                lines = [self._complete_from_source(first)]
+                # What not even the source has in this form is left out: a later change of the row makes up for it.
+                lines = [line for row in waiting if (line := self._complete_from_source(row)) is not None]
+                waiting = []
             self._send(layout, lines)
 
     def _complete(self, row: PendingRow, fields: dict[int, bytes]) -> bytes:
@@ -89,9 +90,12 @@ class Inserter:
         line = row.layout.render_with(row.values, fields, lambda index, original: lost.append((index, original)))
         return self._finish(row, line, lost)
 
-    def _complete_from_source(self, row: PendingRow) -> bytes:
+    def _complete_from_source(self, row: PendingRow) -> bytes | None:
         lost: list[tuple[int, bytes]] = []
-        for index, value in fetch_from_source(self._source, row).items():
+        values = fetch_from_source(self._source, row)
+        if values is None:
+            return None
+        for index, value in values.items():
             row.values[index] = value
         line = row.layout.render(row.values, lambda index, original: lost.append((index, original)))
         return self._finish(row, line, lost)

@@ -1,9 +1,10 @@
 """Mirror room: copies single tables again while the stream runs - new ones, and those whose rows DDL rewrote.
 
-Order makes it exact. The version of the copied rows is the end of the WAL when the copy was asked for; then all
-transactions that were running are awaited; then the snapshot is taken. So a change that the snapshot lacks comes from
-a transaction that began after that version and wins over the copied row; every other change is in the snapshot. The
-wait also covers writers that were busy in a table while it was added to the publication: their changes are not sent.
+Order makes it exact. The version of the copied rows is the end of the WAL when the copy was asked for; then a
+transaction ID is taken, and all transactions with an earlier one are awaited; then the snapshot is taken. So a change
+that the snapshot lacks comes from a transaction that first wrote after that version and wins over the copied row; every
+other change is in the snapshot. The wait also covers writers that were busy in a table while it was added to the
+publication: their changes are not sent.
 """
 
 import logging
@@ -31,7 +32,6 @@ _TELL_SECONDS = 10.0
 class _Request:
     table: Table
     version: int
-    sweep: bool
     horizon: int
     asked: float
 
@@ -68,10 +68,11 @@ class Resyncer:
             return
         logger.info("table %s will be copied: %s", name, reason)
         # The catalog is read first: a change of the table after this moment is noticed by comparing with it.
-        empty = self._target.is_empty(name)
-        version = 0 if empty else self._version_base + current_lsn(self._source)
-        horizon = self._number("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
-        self._requests[name] = _Request(found[0], version, not empty, horizon, time.monotonic())
+        version = self._version_base + current_lsn(self._source)
+        # An ID of our own is above that of every running transaction. The end of a snapshot is not: it follows the last
+        # transaction that ended, so those that began after that one, and may have written already, are beyond it.
+        horizon = self._number("select pg_current_xact_id()::text::bigint")
+        self._requests[name] = _Request(found[0], version, horizon, time.monotonic())
 
     @property
     def waiting(self) -> list[str]:
@@ -100,9 +101,8 @@ class Resyncer:
             copier = TableCopier(session, self._target, self._control, self._check)
             size = copier.copy(request.table, request.version, applier.applied, moment)
             session.rollback()
-        if request.sweep:
-            # What the snapshot does not have was deleted unseen.
-            self._target.bury_rows(name, request.version, moment, applier.applied, before=applier.applied)
+        # What the snapshot does not have was deleted unseen.
+        self._target.bury_rows(name, request.version, moment, applier.applied, before=applier.applied)
         applier.write_checkpoint(applier.checkpoint.lsn, applier.checkpoint.watermark)
         table = request.table
         state = TableState(table.oid, table.storage, table.membership, self._generation)

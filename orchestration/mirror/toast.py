@@ -2,11 +2,16 @@
 
 They are taken from recently seen rows in memory, else from the newest earlier version in the history, else from the
 source (a row that was never copied, because its table is still being copied).
+
+The key of a row is no proof that it is the same row: keys change, and are used again. So a tombstone in the history
+tells nothing, and a row of the source tells something only while it is what the change made of it. A change of the key
+may be in the copy already that a table got while the stream was behind: then the row is there under its new key.
 """
 
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -63,7 +68,7 @@ class RowCache:
 class PendingRow:
     """A row that waits for the values that its update left out.
 
-    `lookup_key` is the row's key before the update. `version` is the change's own.
+    `lookup_key` is the row's key before the update; `values` have the one after it. `version` is the change's own.
     """
 
     layout: Layout
@@ -73,12 +78,19 @@ class PendingRow:
     values: Values
     suffix: bytes
 
+    @property
+    def keys(self) -> list[tuple[bytes, ...]]:
+        """The keys under which an earlier version may be, the best first."""
+        key = self.layout.key_of(self.values)
+        return [key] if key == self.lookup_key else [key, self.lookup_key]
+
 
 def look_up(target: Target, rows: Sequence[PendingRow]) -> dict[int, dict[int, bytes]]:
     """Find the left-out values of rows of one layout in the history: the newest version before each row's own.
 
     Returns:
-        position in `rows` -> column index -> TabSeparated field; rows without an earlier version are absent.
+        position in `rows` -> column index -> TabSeparated field; rows without an earlier version, and those whose
+        earlier version is a tombstone, are absent.
     """
     layout = rows[0].layout
     missing = sorted({index for row in rows for index in row.missing})
@@ -87,52 +99,65 @@ def look_up(target: Target, rows: Sequence[PendingRow]) -> dict[int, dict[int, b
     types = target.columns(layout.target)
     structure = ["n UInt32", "before UInt64"]
     structure += [f"k{place} {types[layout.names[index]]}" for place, index in enumerate(layout.key)]
+    candidates = [(number, key) for number, row in enumerate(rows) for key in row.keys]
     wanted, places = [], []
-    for number, row in enumerate(rows):
-        literals = ", ".join(_literal(value) for value in layout.key_fields(row.lookup_key))
-        wanted.append(f"({number}, {row.version}, {literals})")
+    for candidate, (number, key) in enumerate(candidates):
+        literals = ", ".join(_literal(value) for value in layout.key_fields(key))
+        wanted.append(f"({candidate}, {rows[number].version}, {literals})")
         places.append(f"({literals})")
     join = " AND ".join(f"h.{key} = p.k{place}" for place, key in enumerate(keys))
     query = (
-        f"SELECT p.n, {', '.join(f'h.{name}' for name in names)} "
-        f"FROM (SELECT {', '.join([*keys, *names, '_version'])} FROM {table_name(layout.target + HISTORY)} "
+        f"SELECT p.n, h._deleted, {', '.join(f'h.{name}' for name in names)} "
+        f"FROM (SELECT {', '.join([*keys, *names, '_version', '_deleted'])} FROM {table_name(layout.target + HISTORY)} "
         f"WHERE ({', '.join(keys)}) IN ({', '.join(places)})) AS h "
         f"INNER JOIN values({_literal(', '.join(structure).encode())}, {', '.join(wanted)}) AS p ON {join} "
         "WHERE h._version < p.before ORDER BY h._version DESC LIMIT 1 BY p.n"
     )
     lines = target.client.raw_query(query, fmt="TabSeparated").split(b"\n")[:-1]
-    found = {}
+    versions = {}
     for line in lines:
-        position, *fields = line.split(b"\t")
-        found[int(position)] = dict(zip(missing, fields, strict=True))
-    return found
+        position, deleted, *fields = line.split(b"\t")
+        if deleted == b"0":
+            versions[int(position)] = dict(zip(missing, fields, strict=True))
+    # The best last: it stays.
+    return {candidates[candidate][0]: versions[candidate] for candidate in sorted(versions, reverse=True)}
 
 
-def fetch_from_source(connection: psycopg.Connection, row: PendingRow) -> dict[int, bytes]:
-    """Return the left-out values as the source has them now, as Postgres text; NULL when the row is gone.
+def fetch_from_source(connection: psycopg.Connection, row: PendingRow) -> dict[int, bytes] | None:
+    """Return the left-out values as the source has them now, as Postgres text.
 
-    A later change or the row's deletion will come in the stream and replace what is read here.
+    None when the source has the row in another form or not at all: then a later change will come in the stream, and
+    nothing that is known now would be true of this one.
     """
     layout = row.layout
-    query = sql.SQL("select {columns} from {table} where {condition}").format(
-        columns=sql.SQL(", ").join(
-            sql.SQL("{}::text").format(sql.Identifier(layout.names[index])) for index in row.missing
-        ),
+    # All columns, not those of the layout: some of these may be gone from the source since.
+    query = sql.SQL("select * from {table} where {condition}").format(
         table=sql.Identifier(*layout.source),
         condition=sql.SQL(" and ").join(
             sql.SQL("{} = {}").format(
                 sql.Identifier(layout.names[index]), sql.Literal(value.decode("utf-8", errors="surrogateescape"))
             )
-            for index, value in zip(layout.key, row.lookup_key, strict=True)
+            for index, value in zip(layout.key, layout.key_of(row.values), strict=True)
         ),
     )
-    found = connection.execute(query).fetchone()
-    if found is None:
-        return dict.fromkeys(row.missing, NULL)
-    return {
-        index: NULL if value is None else value.encode("utf-8", errors="surrogateescape")
-        for index, value in zip(row.missing, found, strict=True)
-    }
+    now = _first_row(connection.execute(query))
+    same = all(
+        now.get(name, value) == value
+        for index, (name, value) in enumerate(zip(layout.names, row.values, strict=True))
+        if index not in row.missing
+    )
+    if not same or any(layout.names[index] not in now for index in row.missing):
+        return None
+    return {index: now[layout.names[index]] for index in row.missing}
+
+
+def _first_row(cursor: psycopg.Cursor[Any]) -> dict[str, bytes]:
+    """Return the values of the first row by column, in the form in which the stream sends them; empty without a row."""
+    result, columns = cursor.pgresult, cursor.description
+    if result is None or columns is None or not result.ntuples:
+        return {}
+    values = [result.get_value(0, place) for place in range(len(columns))]
+    return {column.name: NULL if value is None else value for column, value in zip(columns, values, strict=True)}
 
 
 def _literal(value: bytes) -> str:

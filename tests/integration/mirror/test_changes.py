@@ -78,6 +78,22 @@ def test_left_out_values_of_a_past_session(lab: Lab) -> None:
     assert versions == [(1,), (1,), (2,), (1,), (1,), (1,), (1,)]
 
 
+def test_left_out_values_of_a_row_that_takes_a_deleted_key(lab: Lab) -> None:
+    """What the history has newest under the key is a tombstone, and a tombstone knows no values."""
+    lab.execute("create table t (id int primary key, status text, doc text)")
+    lab.publish("t")
+    lab.execute(f"insert into t select g, 'new', {BIG} from generate_series(1, 2) g")
+    with lab.mirror():
+        lab.wait_until_streaming()
+        lab.execute("delete from t where id = 2")
+        lab.catch_up()
+    lab.execute("begin; update t set id = 2 where id = 1; update t set status = 'moved' where id = 2; commit")
+    with lab.mirror():
+        lab.wait_until_streaming()
+        lab.catch_up()
+    assert lab.assert_equal("t", "id, status, doc") == 1
+
+
 def test_key_change_and_reuse(streaming: Lab) -> None:
     streaming.execute(
         "insert into t values (1, 'a'), (2, 'b')",

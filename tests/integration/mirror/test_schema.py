@@ -98,6 +98,28 @@ def test_published_table_that_was_not_empty(lab: Lab) -> None:
     busy.close()
 
 
+def test_published_table_whose_writer_is_the_newest_transaction(lab: Lab) -> None:
+    """When the copy is asked for, none that began after the busy writer has ended: it is awaited all the same."""
+    lab.execute("create table t (id int primary key)", "create table late (id int primary key, v text)")
+    lab.publish("t")
+    lab.execute("insert into late values (1, 'stays'), (2, 'goes')")
+    administrator, busy = lab.connect(), lab.connect()
+    # A heartbeat would be such a transaction.
+    with lab.mirror(JANGAR_QUANT_MIRROR_HEARTBEAT_SECONDS=60):
+        lab.wait_until_streaming()
+        administrator.execute("begin")
+        administrator.execute(f"alter publication {lab.slot} add table late".encode())
+        busy.execute("begin")
+        busy.execute("delete from late where id = 2")
+        busy.execute("insert into late values (3, 'written before it was published')")
+        administrator.execute("commit")
+        wait_for(lambda: lab.state() == "snapshotting", 10, "the copy waits for the open transaction")
+        busy.execute("commit")
+        wait_for(lambda: lab.copied("late", "id, v") == lab.rows("late", "id, v"), 10, "the table is copied")
+    administrator.close()
+    busy.close()
+
+
 def test_migration_from_early_to_latest_head(lab: Lab) -> None:
     migrate(lab.dsn, "0005")
     lab.execute(
