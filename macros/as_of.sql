@@ -2,19 +2,20 @@
 {# The moment of evaluation: the argument of a parameterized view; in the live tier, that of the stage before. The first
    stage reads the clock, in a subquery, which a query evaluates once. #}
 {% macro as_of() -%}
-    {%- if is_live() and model.config.meta.as_of_from == 'clock' -%} (select now64(3))
-    {%- elif is_live() -%}
-        (select max(as_of) from {{ ref(model.config.meta.as_of_from) }})
-    {%- else -%} toDateTime64({as_of:DateTime64(3)}, 3, 'UTC')
+    {%- if not is_live() -%} toDateTime64({as_of:DateTime64(3)}, 3, 'UTC')
+    {%- elif model.config.meta.stage_before == 'clock' -%} (select now64(3))
+    {%- else -%} (select max(as_of) from {{ ref(model.config.meta.stage_before) }})
     {%- endif -%}
 {%- endmacro %}
 
 {# Whether the model at hand is a stage of the live tier, which runs every second.
 
    The stages are made of the same macros as the parameterized views, but each stores its rows for the next one, since
-   the time to plan a query grows faster than its nesting: ten metrics take 0.7 s to plan as one query, 0.3 s as five. #}
+   the time to plan a query grows faster than its nesting: ten metrics take 0.7 s to plan as one query, 0.3 s as eight.
+   They run one after the other. Side by side they finish no sooner, because two cores are busy anyway, and the views of
+   the facts before them wait longer: p50 from commit to snapshot 6 s instead of 2.8 s. #}
 {% macro is_live() -%}
-    {{ return('as_of_from' in model.config.get('meta', {})) }}
+    {{ return('stage_before' in model.config.get('meta', {})) }}
 {%- endmacro %}
 
 {# What a stage stores. Without rows it stores one of empty keys, which joins with nothing: the next stage still finds the
@@ -25,9 +26,9 @@
     left join ({{ rows }}) as stage on true
 {%- endmacro %}
 
-{# The rows that a stage stored for the moment of evaluation. #}
+{# The rows that a stage stored for the moment of evaluation; a refresh that ran twice for one moment stored them twice. #}
 {% macro stage_rows(stage) -%}
-    select * except (as_of) from {{ ref(stage) }} where as_of = {{ as_of() }}
+    select * except (as_of) from {{ ref(stage) }} final where as_of = {{ as_of() }}
 {%- endmacro %}
 
 {# Another parameterized view at the same moment. #}

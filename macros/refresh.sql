@@ -39,7 +39,7 @@
 {% macro drop_disabled_tiers() %}
     {% if execute and flags.WHICH in ('run', 'build')
         and env_var('JANGAR_TORGHUT_QUANT_CONTROL_PLANE_ENABLED', 'true') | lower != 'true' %}
-        {% for view in ['quant_metrics_series_refresh', 'quant_metrics_latest_refresh', 'live_position_refresh',
+        {% for view in ['quant_metrics_series_refresh', 'quant_metrics_latest_refresh', 'live_position_refresh', 'live_trade_refresh', 'live_holding_refresh',
             'live_scope_refresh', 'live_equity_refresh', 'live_market_refresh', 'live_edge_refresh'] %}
             {% do run_query('drop view if exists ' ~ target.schema ~ '.' ~ view ~ on_cluster_clause_of()) %}
         {% endfor %}

@@ -78,7 +78,7 @@
         and states.edge = market.edge
         and states.symbol = market.symbol
     left join
-        ({{ snapshot_marks() }}) as holdings
+        ({{ holding_rows() }}) as holdings
         on states.account = holdings.account
         and states.edge = holdings.edge
         and states.symbol = holdings.symbol
@@ -218,6 +218,13 @@
         and bar.bar_at >= minutes.quotes_from
         and bar.closed_at <= minutes.edge_at
     group by calendar, edge, symbol
+{% endmacro %}
+
+{# What snapshot_marks gives, from the stage that stores it where there is one. #}
+{% macro holding_rows() %}
+    {% if is_live() %} {{ stage_rows("live_holding") }}
+    {% else %} {{ snapshot_marks() }}
+    {% endif %}
 {% endmacro %}
 
 {# The prices of the account's last position snapshot at each edge. #}

@@ -27,7 +27,7 @@ with
         union all
         select 'light_tier' as stage, 4 as ordinal, view
         from views
-        where view in ('live_edge_refresh', 'quant_metrics_latest_refresh')
+        where startsWith(view, 'live_') or view = 'quant_metrics_latest_refresh'
         union all
         select 'series' as stage, 5 as ordinal, view
         from views

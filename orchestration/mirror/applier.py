@@ -70,6 +70,8 @@ class Applier:
         self._reply_wanted = False
         self._arrived = 0.0
         self._next = last
+        # While a table waits to be copied, nothing more counts as complete: the watermark stands.
+        self.is_whole = True
         self._inserter = Inserter(source, target, control, last)
         self.tables: dict[str, TableState] = {}
         self._number(last.applied + 1)
@@ -181,7 +183,9 @@ class Applier:
             self._arrived = arrived
         self._in_transaction = False
         self._commits = True
-        watermark = max(self._next.watermark, self._commit_time - WATERMARK_MARGIN_MICROSECONDS)
+        watermark = self._next.watermark
+        if self.is_whole:
+            watermark = max(watermark, self._commit_time - WATERMARK_MARGIN_MICROSECONDS)
         self._next = Checkpoint(self._applied, end_lsn, watermark)
         if self._due():
             self.flush()

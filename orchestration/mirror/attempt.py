@@ -255,6 +255,7 @@ class Attempt:
         while not self._stop.is_set():
             due = applier.seconds_until_due if applier.at_boundary else None
             chunk = self._inbox.take(_IDLE_SECONDS if due is None else min(due, _IDLE_SECONDS))
+            applier.is_whole = not self._stale and not resyncer.waiting
             if chunk is not None:
                 applier.apply(chunk)
             if applier.seconds_until_due == 0.0:

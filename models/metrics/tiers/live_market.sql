@@ -1,2 +1,2 @@
-{{ config(engine="MergeTree", order_by="(as_of, calendar, edge, symbol)", ttl="toDateTime(as_of) + interval 1 hour") }}
+{{ config(engine="ReplacingMergeTree", order_by="(as_of, calendar, edge, symbol)", ttl="toDateTime(as_of) + interval 1 hour") }}
 {{ empty_table() }}

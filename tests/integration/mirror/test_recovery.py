@@ -143,6 +143,27 @@ def test_second_copy_awaits_the_newest_transaction(lab: Lab, monkeypatch: pytest
             wait_for(lambda: lab.copied("t", columns) == lab.rows("t", columns), 10, "the table is copied")
 
 
+def test_nothing_more_is_complete_while_a_table_waits_to_be_copied(lab: Lab) -> None:
+    lab.execute(TABLE)
+    lab.publish("t")
+    crash_at(lab, Control, "write_table")
+
+    def watermark() -> str:
+        return str(lab.client.command("select max(watermark) from torghut_raw.mirror_checkpoint"))
+
+    with lab.connect() as busy:
+        busy.execute("begin")
+        busy.execute("select pg_current_xact_id()")
+        with lab.mirror():
+            wait_for(lambda: lab.state() == "snapshotting", 10, "the copy waits for the open transaction")
+            before = watermark()
+            lab.execute("insert into t values (1, 0, 'new')")
+            lab.catch_up()
+            assert watermark() == before
+            busy.execute("rollback")
+            wait_for(lambda: watermark() > before, 10, "the whole is complete again")
+
+
 def test_left_out_values_of_rows_that_were_never_copied(lab: Lab) -> None:
     """They come from the source, where the row has a new key by now, and its old key may be another row's."""
     lab.execute(TABLE, f"insert into t select g, 0, {BIG} from generate_series(1, 4) g")

@@ -1,11 +1,12 @@
 {{
     config(
-        refreshable=every_second(after=["live_position_refresh"], append=false, tier=true),
-        meta={"as_of_from": "live_position"},
+        refreshable=every_second(after=["live_trade_refresh"], append=false, tier=true),
+        meta={"stage_before": "live_trade"},
     )
 }}
 {{ materialization_target_table(ref("quant_metrics_latest")) }}
--- depends_on: {{ ref("live_position_refresh") }}
+-- depends_on: {{ ref("live_trade_refresh") }}
+-- depends_on: {{ ref("live_trade") }}
 -- depends_on: {{ ref("live_edge") }}
 -- depends_on: {{ ref("live_scope") }}
 -- depends_on: {{ ref("live_position") }}
