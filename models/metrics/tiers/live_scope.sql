@@ -1,2 +1,2 @@
-{{ config(engine="ReplacingMergeTree", order_by="(as_of, strategy_id, account, edge)", ttl="toDateTime(as_of) + interval 1 hour") }}
+{{ config(engine="ReplacingMergeTree", order_by="(as_of, strategy_id, account, edge)", ttl="toDateTime(as_of) + interval 1 hour", settings={"merge_with_ttl_timeout": 600}) }}
 {{ empty_table() }}
