@@ -11,7 +11,7 @@ UV_VERSION := 0.13.9
 READY := $(VENV)/.ready
 ARGS ?=
 
-.PHONY: help setup up test check bench lock docs clean
+.PHONY: help setup up test slow check bench lock docs clean
 
 help: ## Print this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -39,6 +39,9 @@ up: $(READY) ## Start everything; Ctrl-C stops it (ARGS="--no-desk ..." is passe
 
 test: $(READY) ## Run the tests (ARGS="-k name" is passed to pytest)
 	@exec $(RUN)/python -m pytest $(ARGS)
+
+slow: $(READY) ## Run the tests that take longer than `make test` can afford
+	@exec $(RUN)/python -m pytest -m slow $(ARGS)
 
 check: $(READY) ## Run every static gate and print a table
 	@exec $(RUN)/python -m tests.check $(ARGS)
