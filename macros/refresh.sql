@@ -35,13 +35,14 @@
     and applied <= (select applied from {{ ref('stg_mirror__progress') }})
 {%- endmacro %}
 
-{# Drop the views of the tiers when the control plane is disabled: a view that dbt no longer builds would keep running. #}
-{% macro drop_disabled_tiers() %}
-    {% if execute and flags.WHICH in ('run', 'build')
-        and env_var('JANGAR_TORGHUT_QUANT_CONTROL_PLANE_ENABLED', 'true') | lower != 'true' %}
-        {% for view in ['quant_metrics_series_refresh', 'quant_metrics_latest_refresh', 'live_position_refresh', 'live_trade_refresh', 'live_holding_refresh',
-            'live_scope_refresh', 'live_equity_refresh', 'live_market_refresh', 'live_edge_refresh'] %}
-            {% do run_query('drop view if exists ' ~ target.schema ~ '.' ~ view ~ on_cluster_clause_of()) %}
+{# Drop refreshable views that the project does not build, which would keep running: those of a former version, and
+   those of the tiers where the control plane is disabled. #}
+{% macro drop_retired_views() %}
+    {% if execute and flags.WHICH in ('run', 'build') %}
+        {%- set built = graph.nodes.values() | selectattr('config.materialized', 'equalto', 'materialized_view') | map(attribute='name') | list -%}
+        {%- set found = run_query("select view from system.view_refreshes where database = '" ~ target.schema ~ "'") -%}
+        {% for row in found if row[0] not in built %}
+            {% do run_query('drop view if exists ' ~ target.schema ~ '.`' ~ row[0] ~ '`' ~ on_cluster_clause_of()) %}
         {% endfor %}
     {% endif %}
 {% endmacro %}

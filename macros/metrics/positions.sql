@@ -155,7 +155,7 @@
 
 {# Rows (calendar, edge, symbol): what the market showed last at each edge, 0 where nothing recent enough is there. #}
 {% macro market_rows() %}
-    {% if is_live() and model.name != "live_market_refresh" %}
+    {% if is_live() and model.name != "pending_live_market" %}
         {{ stage_rows("live_market") }}
     {% else %}
         select calendar, edge, symbol, max(mid) as mid, max(close) as close

@@ -23,7 +23,7 @@ with
         union all
         select 'ledger' as stage, 3 as ordinal, view
         from views
-        where view in ('changed_position_refresh', 'position_ledger_refresh')
+        where view = 'position_ledger_refresh'
         union all
         select 'light_tier' as stage, 4 as ordinal, view
         from views

@@ -18,7 +18,6 @@ VIEWS = (
     "position_snapshot_fact_refresh",
     "changed_order_refresh",
     "trade_execution_fact_refresh",
-    "changed_position_refresh",
     "position_ledger_refresh",
     "live_edge_refresh",
     "live_market_refresh",
@@ -30,7 +29,7 @@ VIEWS = (
     "quant_metrics_latest_refresh",
     "quant_metrics_series_refresh",
 )
-FACTS = VIEWS[:8]
+FACTS = VIEWS[:7]
 # Views that replace their target; the others append.
 REPLACED = {"quant_metrics_latest_refresh"}
 _TABLES = (
@@ -49,7 +48,6 @@ _TABLES = (
     "quant.position_snapshot_fact",
     "quant.changed_order",
     "quant.trade_execution_fact",
-    "quant.changed_position",
     "quant.position_ledger",
     "quant.live_edge",
     "quant.live_market",

@@ -1,137 +1,106 @@
-{%- set columns -%}
-account, strategy_id, symbol, executed_at, sequence, fill_id, order_id, ordinal, signed_quantity, price, notional, fee,
-position_before, position_after, open_cost, open_fee, open_time, closed_quantity, gross_realized_pnl, closing_fee,
-holding_seconds, cumulative_realized_pnl, cumulative_fee, cumulative_notional, cumulative_feeless_notional
-{%- endset %}
-{%- set changed_positions -%}
-(
-            select account, strategy_id, symbol, min(first_change) as first_change
-            from {{ to_do(ref("changed_position")) }}
-            group by account, strategy_id, symbol
-        )
-{%- endset %}
-{%- set changed_keys -%}
-(select account, strategy_id, symbol from {{ to_do(ref("changed_position")) }})
-{%- endset %}
+{%- set totals = ["realized_pnl", "fee", "notional", "feeless_notional"] -%}
+{%- set key = "account, strategy_id, symbol" -%}
 with
+    -- The cursor of the fills is written behind them: up to its revision all of them
+    -- are there.
     (
         select intDiv(max(revision), 2)
         from {{ ref("position_ledger") }}
         where account = ''
-    ) as batches_done,
-    {{ newest_batch(ref("changed_position")) }} as newest_batch,
-    -- The last standing row of each changed key before its first change: the state
-    -- from which the key is rewritten.
+    ) as fills_done,
+    (
+        select max(revision) + 1
+        from {{ ref("trade_execution_fact") }}
+        where account = ''
+    ) as fills_until,
+    changed as (
+        select {{ key }}, min((executed_at, sequence, fill_id)) as first_change
+        from {{ ref("trade_execution_fact") }}
+        where revision > fills_done and revision <= fills_until and account != ''
+        group by {{ key }}
+    ),
+    standing as (
+        select
+            {{ key }},
+            (executed_at, sequence, fill_id) as position,
+            (
+                checkpoint
+                {%- for total in totals %}, cumulative_{{ total }}{%- endfor %}
+            ) as state
+        from {{ ref("position_ledger") }} final
+        where ({{ key }}) in (select {{ key }} from changed)
+    ),
+    -- What the last row before the first change of each key left: its checkpoint and
+    -- its totals.
     opening as (
-        select ledger.*
-        from {{ ref("position_ledger") }} as ledger final
-        inner join
-            {{ changed_positions }} as changed using (account, strategy_id, symbol)
-        where
-            (account, strategy_id, symbol) in {{ changed_keys }}
-            and (ledger.executed_at, ledger.sequence, ledger.fill_id)
-            < changed.first_change
-        order by ledger.executed_at desc, ledger.sequence desc, ledger.fill_id desc
-        limit 1 by account, strategy_id, symbol
+        select
+            {{ key }},
+            any(changed.first_change) as first_change,
+            argMaxIf(
+                standing.state,
+                standing.position,
+                standing.position < changed.first_change
+            ) as state
+        from standing
+        right join changed using ({{ key }})
+        group by {{ key }}
     ),
     fills as (
-        select fact.*
+        select
+            {{ key }},
+            (opening.first_change, opening.state) as origin,
+            opening.state .1 as checkpoint,
+            fact.executed_at as executed_at,
+            fact.sequence as sequence,
+            fact.fill_id as fill_id,
+            fact.order_id as order_id,
+            if(fact.side = 'sell', - fact.quantity, fact.quantity) as signed_quantity,
+            fact.price as price,
+            fact.notional as notional,
+            fact.fee as fee
         from {{ ref("trade_execution_fact") }} as fact final
-        inner join
-            {{ changed_positions }} as changed using (account, strategy_id, symbol)
+        inner join opening using ({{ key }})
         where
-            (account, strategy_id, symbol) in {{ changed_keys }}
-            and (fact.executed_at, fact.sequence, fact.fill_id) >= changed.first_change
+            ({{ key }}) in (select {{ key }} from changed)
+            and (fact.executed_at, fact.sequence, fact.fill_id)
+            > (checkpoint.executed_at, checkpoint.sequence, checkpoint.fill_id)
     ),
-    movements as (
-        select
-            toUInt8(1) as is_fill,
-            account,
-            strategy_id,
-            symbol,
-            executed_at,
-            sequence,
-            fill_id,
-            order_id,
-            if(side = 'sell', - quantity, quantity) as signed_quantity,
-            price,
-            notional,
-            fee,
-            toDecimal128(0, 12) as open_cost_base,
-            toDecimal128(0, 12) as open_fee_base,
-            0. as open_time_base,
-            toUInt64(0) as ordinal_base,
-            toDecimal128(0, 12) as cumulative_realized_pnl_base,
-            toDecimal128(0, 12) as cumulative_fee_base,
-            toDecimal128(0, 12) as cumulative_notional_base,
-            toDecimal128(0, 12) as cumulative_feeless_notional_base
-        from fills
-        union all
-        select
-            toUInt8(0) as is_fill,
-            account,
-            strategy_id,
-            symbol,
-            executed_at,
-            sequence,
-            fill_id,
-            order_id,
-            position_after as signed_quantity,
-            price,
-            toDecimal128(0, 12) as notional,
-            cast(null as Nullable(Decimal(38, 12))) as fee,
-            open_cost as open_cost_base,
-            open_fee as open_fee_base,
-            open_time as open_time_base,
-            ordinal as ordinal_base,
-            cumulative_realized_pnl as cumulative_realized_pnl_base,
-            cumulative_fee as cumulative_fee_base,
-            cumulative_notional as cumulative_notional_base,
-            cumulative_feeless_notional as cumulative_feeless_notional_base
-        from opening
-    )
-select {{ columns }}, toUInt8(0) as is_deleted, 2 * newest_batch + 1 as revision
-from
-    (
-        select
-            *,
-            {{ money("cost_after") }} as open_cost,
-            {{ money("fee_after") }} as open_fee,
-            time_after as open_time
-        from ({{ ledger_rows("movements") }})
-    )
-where is_fill = 1
-union all
--- Remove what stood behind the first change; a row that was just written again under
--- the same key wins over this.
-select {{ columns }}, toUInt8(1) as is_deleted, 2 * newest_batch as revision
-from
-    (
-        select ledger.*
-        from {{ ref("position_ledger") }} as ledger final
-        inner join
-            {{ changed_positions }} as changed using (account, strategy_id, symbol)
-        where
-            (account, strategy_id, symbol) in {{ changed_keys }}
-            and (ledger.executed_at, ledger.sequence, ledger.fill_id)
-            >= changed.first_change
-    )
-union all
--- The cursor: a row that no reader sees, written together with the rows for which it
--- stands.
+    {{ ledger_steps() }}
 select
-    '' as account,
-    '' as strategy_id,
-    '' as symbol,
-    toDateTime64(0, 6, 'UTC') as executed_at,
-    toUInt64(0) as sequence,
-    'cursor' as fill_id,
-    toUUIDOrZero('') as order_id,
-    toUInt64(0) as ordinal,
-    {%- for column in ["signed_quantity:9", "price:12", "notional:12"] %}
-        toDecimal128(0, {{ column.split(":")[1] }}) as {{ column.split(":")[0] }},
+    * except (origin, next_checkpoint),
+    {%- for total, amount in [
+        ("realized_pnl", "gross_realized_pnl"), ("fee", "ifNull(fee, 0)"), ("notional", "notional"),
+        ("feeless_notional", "if(fee is null, notional, 0)")
+    ] %}
+        origin .2.{{ loop.index + 1 }}
+        + sum({{ amount }}) over arrival as cumulative_{{ total }},
     {%- endfor %}
-    null as fee,
+    next_checkpoint as checkpoint,
+    toUInt8(0) as is_deleted,
+    2 * fills_until + 1 as revision
+from ledger_rows
+where (executed_at, sequence, fill_id) >= origin .1
+window
+    arrival as (
+        partition by {{ key }}
+        order by ordinal
+        rows between unbounded preceding and current row
+    )
+union all
+-- The removal of every row whose fill is gone, and the cursor: a row that no reader
+-- sees, as the cursor of the fills is among their removed ones. A row that was just
+-- written under the same key wins over this.
+select
+    {{ key }},
+    executed_at,
+    sequence,
+    fill_id,
+    order_id,
+    toUInt64(0) as ordinal,
+    toDecimal128(0, 9) as signed_quantity,
+    price,
+    notional,
+    fee,
     {%- for column in ["position_before:9", "position_after:9", "open_cost:12", "open_fee:12"] %}
         toDecimal128(0, {{ column.split(":")[1] }}) as {{ column.split(":")[0] }},
     {%- endfor %}
@@ -140,10 +109,12 @@ select
         toDecimal128(0, {{ column.split(":")[1] }}) as {{ column.split(":")[0] }},
     {%- endfor %}
     null as holding_seconds,
-    {%- for column in ["realized_pnl", "fee", "notional", "feeless_notional"] %}
-        toDecimal128(0, 12) as cumulative_{{ column }},
+    {%- for total in totals %}
+        toDecimal128(0, 12) as cumulative_{{ total }},
     {%- endfor %}
+    defaultValueOfTypeName($${{ checkpoint_type() }}$$) as checkpoint,
     toUInt8(1) as is_deleted,
-    2 * newest_batch + 1 as revision
-from system.one
-where newest_batch > batches_done
+    2 * fills_until as revision
+from {{ ref("trade_execution_fact") }} as fact
+where
+    fact.revision > fills_done and fact.revision <= fills_until and fact.is_deleted = 1

@@ -1,6 +1,6 @@
-{{ config(refreshable=every_second(after=["changed_position_refresh"])) }}
+{{ config(refreshable=every_second(after=["trade_execution_fact_refresh"])) }}
 {{ materialization_target_table(ref("position_ledger")) }}
--- depends_on: {{ ref("changed_position_refresh") }}
+-- depends_on: {{ ref("trade_execution_fact_refresh") }}
 select *
 from {{ ref("pending_position_ledger") }}
 -- The cursor behind the rows that it stands for.

@@ -1,8 +1,6 @@
-{{ config(refreshable=every_second(after=["live_scope_refresh"], tier=true), meta={"stage_before": "live_scope"}) }}
+{{ config(refreshable=every_second(after=["live_scope_refresh", "position_ledger_refresh"], tier=true)) }}
 {{ materialization_target_table(ref("live_position")) }}
 -- depends_on: {{ ref("live_scope_refresh") }}
--- depends_on: {{ ref("live_scope") }}
--- depends_on: {{ ref("live_edge") }}
--- depends_on: {{ ref("live_market") }}
--- depends_on: {{ ref("live_holding") }}
-{{ stage(scope_positions()) }}
+-- depends_on: {{ ref("position_ledger_refresh") }}
+select *
+from {{ ref("pending_live_position") }}

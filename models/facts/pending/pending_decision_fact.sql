@@ -1,0 +1,18 @@
+select
+    decision_id,
+    strategy_id,
+    account,
+    symbol,
+    timeframe,
+    status,
+    decided_at,
+    submitted_at,
+    signal_at,
+    action,
+    quantity,
+    reject_reason,
+    rationale,
+    is_deleted,
+    applied
+from {{ ref("stg_torghut__trade_decisions") }}
+where {{ newly_applied(ref("decision_fact")) }}

@@ -1,0 +1,3 @@
+{{ config(meta={"stage_before": "live_edge"}) }}
+-- depends_on: {{ ref("live_edge") }}
+{{ stage(market_rows()) }}

@@ -1,0 +1,6 @@
+{{ config(meta={"stage_before": "live_scope"}) }}
+-- depends_on: {{ ref("live_scope") }}
+-- depends_on: {{ ref("live_edge") }}
+-- depends_on: {{ ref("live_market") }}
+-- depends_on: {{ ref("live_holding") }}
+{{ stage(scope_positions()) }}
