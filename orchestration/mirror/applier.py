@@ -60,6 +60,7 @@ class Applier:
         self._on_stale = on_stale
         self._resolver = TypeResolver(source)
         self._layouts: dict[int, Layout] = {}
+        self._announced: dict[int, tuple[Relation, Table | None]] = {}
         self._cache = RowCache()
         self._batch = Batch()
         self._lost: list[tuple[int, bytes]] = []
@@ -261,6 +262,9 @@ class Applier:
     def _relation(self, relation: Relation) -> None:
         """Follow the layout that the stream announces. It may change within a transaction."""
         table = find_table(self._source, relation.oid)
+        if self._announced.get(relation.oid) == (relation, table):
+            # Each big transaction announces its tables anew, for none knows whether another one will be rolled back.
+            return
         name = target_name(relation.schema, relation.name)
         # Rows at hand have the layout from before.
         self._settle()
@@ -278,6 +282,7 @@ class Applier:
             if column.name not in key and column.mapping.nullable and not is_nullable(outcome.types[column.name])
         )
         places = tuple(names.index(column) for column in key)
+        self._announced[relation.oid] = (relation, table)
         self._layouts[relation.oid] = Layout(name, (relation.schema, relation.name), columns, places, not_null)
         self._notice_stale(name, table, outcome.stale)
 

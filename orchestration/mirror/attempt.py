@@ -10,13 +10,14 @@ import psycopg
 
 from orchestration.errors import UserError
 from orchestration.mirror.applier import WATERMARK_MARGIN_MICROSECONDS, Applier
+from orchestration.mirror.assembly import Assembly
 from orchestration.mirror.catalog import current_lsn, published_tables, read_publication, read_slot
 from orchestration.mirror.control import Checkpoint, Control, Position, TableState, format_microseconds
 from orchestration.mirror.durability import Durability
 from orchestration.mirror.heartbeat import Heartbeat
 from orchestration.mirror.inbox import Inbox
 from orchestration.mirror.lsn import format_lsn
-from orchestration.mirror.position import check_mark, check_publication, check_slot
+from orchestration.mirror.position import check_mark, check_publication, check_server, check_slot
 from orchestration.mirror.publication import add_new_tables, ensure_publication
 from orchestration.mirror.replication import NewSlot, ReplicationSession, ReplicationStream
 from orchestration.mirror.resync import Resyncer, blocking_sessions
@@ -40,7 +41,10 @@ class Stopped(Exception):
 
 
 class Attempt:
-    """One attempt: from the check of the position to the end of the stream."""
+    """One attempt: from the check of the position to the end of the stream.
+
+    `early`: the source sends big transactions while they are still open.
+    """
 
     def __init__(
         self,
@@ -50,6 +54,8 @@ class Attempt:
         stop: threading.Event,
         on_slot_held: Callable[[], None],
         on_streaming: Callable[[], None],
+        *,
+        early: bool,
     ) -> None:
         self._settings = settings
         self._source = source
@@ -57,6 +63,7 @@ class Attempt:
         self._stop = stop
         self._on_slot_held = on_slot_held
         self._on_streaming = on_streaming
+        self._early = early
         self._slot = settings.mirror_slot
         self._control = Control(target, self._slot)
         self._inbox = Inbox(_INBOX_BYTES)
@@ -76,6 +83,7 @@ class Attempt:
             self._resume(position)
 
     def _preflight(self) -> None:
+        check_server(self._source.info.server_version)
         row = self._source.execute("show wal_level").fetchone()
         if row is None or row[0] != "logical":
             raise UserError(
@@ -171,7 +179,7 @@ class Attempt:
         try:
             identity = stream_session.identify()
             # The slot is the lock: what follows is read while no other mirror can write.
-            stream_session.start(self._slot, self._settings.mirror_publication)
+            stream_session.start(self._slot, self._settings.mirror_publication, early=self._early)
             self._on_slot_held()
             self._report("starting", "continuing")
             slot = read_slot(self._source, self._slot)
@@ -195,6 +203,7 @@ class Attempt:
         sync_target = Target(self._settings)
         durability = Durability(sync_target, stream.acknowledge, self._inbox.fail)
         heartbeat = Heartbeat(self._settings)
+        assembly = Assembly(self._inbox, self._settings.state_dir / "mirror")
         applier = Applier(
             self._source,
             self._target,
@@ -215,10 +224,11 @@ class Attempt:
         )
         try:
             self._find_incomplete(applier, position)
-            self._loop(applier, resyncer, durability, heartbeat, position.publication_oid)
+            self._loop(assembly, applier, resyncer, durability, heartbeat, position.publication_oid)
             applier.settle()
             durability.written(applier.checkpoint.lsn, urgent=True)
         finally:
+            assembly.close()
             applier.close()
             heartbeat.close()
             durability.close()
@@ -244,6 +254,7 @@ class Attempt:
 
     def _loop(
         self,
+        assembly: Assembly,
         applier: Applier,
         resyncer: Resyncer,
         durability: Durability,
@@ -254,7 +265,7 @@ class Attempt:
         streaming = ""
         while not self._stop.is_set():
             due = applier.seconds_until_due if applier.at_boundary else None
-            chunk = self._inbox.take(_IDLE_SECONDS if due is None else min(due, _IDLE_SECONDS))
+            chunk = assembly.take(_IDLE_SECONDS if due is None else min(due, _IDLE_SECONDS))
             applier.is_whole = not self._stale and not resyncer.waiting
             if chunk is not None:
                 applier.apply(chunk)
@@ -287,7 +298,7 @@ class Attempt:
     def _start_stream(self) -> ReplicationStream:
         session = self._open_replication()
         try:
-            session.start(self._slot, self._settings.mirror_publication)
+            session.start(self._slot, self._settings.mirror_publication, early=self._early)
         except BaseException:
             session.close()
             raise

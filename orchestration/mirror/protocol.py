@@ -1,4 +1,4 @@
-"""Mirror room: the pgoutput wire format (protocol version 1, text), decoded without I/O.
+"""Mirror room: the pgoutput wire format (protocol version 2, text), decoded without I/O.
 
 Values stay the bytes that Postgres sent. Two markers stand for what has no text; both contain NUL, which no Postgres
 text value can hold, so they cannot be mistaken for data.
@@ -14,6 +14,10 @@ UNCHANGED = b"\x00u"
 # Message types: the first byte of a payload.
 BEGIN, COMMIT, RELATION, TYPE, ORIGIN = b"BCRYO"
 INSERT, UPDATE, DELETE, TRUNCATE, MESSAGE = b"IUDTM"
+
+# A transaction that is sent while it is still open comes in segments from STREAM_START to STREAM_STOP. Within, every
+# message has the ID of its own (sub)transaction behind its type byte.
+STREAM_START, STREAM_STOP, STREAM_COMMIT, STREAM_ABORT = b"SEcA"
 
 # Kinds of the old tuple of an update or a delete.
 OLD_KEY, OLD_ROW = b"KO"
@@ -66,6 +70,27 @@ def decode_commit(payload: bytes) -> int:
     """Return the end LSN of the transaction: the only LSN that may be acknowledged for it."""
     end_lsn: int = _COMMIT(payload, 1)[2]
     return end_lsn
+
+
+def decode_stream_start(payload: bytes) -> int:
+    """Return the ID of the transaction whose segment begins."""
+    return int(_U32(payload, 1)[0])
+
+
+def decode_stream_abort(payload: bytes) -> tuple[int, int]:
+    """Return the IDs of a transaction and of its part that is rolled back: a savepoint's, or the same ID for all."""
+    return _U32(payload, 1)[0], _U32(payload, 5)[0]
+
+
+def decode_streamed(payload: bytes) -> tuple[int, bytes]:
+    """Return the ID of the (sub)transaction of a message within a segment, and the message as it is outside of one."""
+    return _U32(payload, 1)[0], payload[:1] + payload[5:]
+
+
+def decode_stream_commit(payload: bytes) -> tuple[int, bytes, bytes]:
+    """Return the ID of a transaction, and the BEGIN and COMMIT that it has when it is sent after its end."""
+    xid, commit_lsn, time = payload[1:5], payload[6:14], payload[22:30]
+    return _U32(payload, 1)[0], b"B" + commit_lsn + time + xid, b"C" + payload[5:]
 
 
 def decode_relation(payload: bytes) -> Relation:
