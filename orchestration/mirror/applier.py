@@ -1,7 +1,7 @@
 """Mirror room: turns the messages of the stream into batches, and batches into inserts followed by a checkpoint.
 
-A batch holds whole transactions, or a part of one that is too big for memory: such a part is inserted early, and its
-number gets its checkpoint only when the transaction's end has arrived.
+A batch holds whole transactions, or a part of one that is too big for memory: such a part is inserted early, and gets
+its checkpoint only when the transaction's end has arrived.
 """
 
 import logging
@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import psycopg
 
-from orchestration.errors import UserError
 from orchestration.mirror import protocol
 from orchestration.mirror.batch import Batch
 from orchestration.mirror.catalog import Table, TypeResolver, find_table, target_name
@@ -18,8 +17,9 @@ from orchestration.mirror.control import Checkpoint, Control, LossyValue, TableS
 from orchestration.mirror.inbox import KEEPALIVE, Chunk
 from orchestration.mirror.inserter import Inserter, Parcel
 from orchestration.mirror.layout import Layout, LayoutColumn, key_text
+from orchestration.mirror.numbers import WIDE, Numbers
 from orchestration.mirror.protocol import OLD_ROW, UNCHANGED, Relation, Values
-from orchestration.mirror.schema import reconcile, wanted_from_relation
+from orchestration.mirror.schema import no_identity, reconcile, wanted_from_relation
 from orchestration.mirror.target import Target, is_nullable
 from orchestration.mirror.toast import PendingRow, RowCache
 
@@ -50,6 +50,7 @@ class Applier:
         version_base: int,
         flush_seconds: float,
         last: Checkpoint,
+        numbers: Numbers,
         on_stale: Callable[[str, str], None],
     ) -> None:
         self._source = source
@@ -70,12 +71,13 @@ class Applier:
         self._commits = False
         self._reply_wanted = False
         self._arrived = 0.0
-        self._next = last
+        self._lsn, self._watermark = last.lsn, last.watermark
+        self._numbers = numbers
         # While a table waits to be copied, nothing more counts as complete: the watermark stands.
         self.is_whole = True
         self._inserter = Inserter(source, target, control, last)
         self.tables: dict[str, TableState] = {}
-        self._number(last.applied + 1)
+        self._suffixes()
 
     @property
     def at_boundary(self) -> bool:
@@ -123,16 +125,16 @@ class Applier:
     def flush(self) -> None:
         """Begin to insert what is complete, with its checkpoint; only between transactions, and if there is any."""
         if self._commits and not self._in_transaction:
-            self._checkpoint(self._next.lsn, self._next.watermark)
+            self._checkpoint()
 
     def settle(self) -> None:
         """Insert and checkpoint everything that is complete, and wait for it."""
         self.flush()
         self._inserter.drain()
 
-    def write_checkpoint(self, lsn: int, watermark: int) -> None:
-        """Record that everything up to `lsn` is visible under the current batch number, and begin the next batch."""
-        self._checkpoint(lsn, watermark)
+    def write_checkpoint(self) -> None:
+        """Record that everything that has a number is visible."""
+        self._checkpoint()
         self._inserter.drain()
 
     def _due(self) -> bool:
@@ -142,16 +144,9 @@ class Applier:
         """
         return time.monotonic() >= self._arrived + self._flush_seconds and not self._inserter.busy
 
-    @property
-    def applied(self) -> int:
-        """The number of the batch in progress."""
-        return self._applied
-
-    def _checkpoint(self, lsn: int, watermark: int) -> None:
-        self._next = Checkpoint(self._applied, max(lsn, self._next.lsn), watermark)
-        self._submit(self._next)
+    def _checkpoint(self) -> None:
+        self._submit(Checkpoint(self._numbers.take(), self._lsn, self._watermark))
         self._commits = False
-        self._number(self._applied + 1)
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -167,15 +162,11 @@ class Applier:
         wanted, self._reply_wanted = self._reply_wanted, False
         return wanted
 
-    def _number(self, applied: int) -> None:
-        self._applied = applied
-        self._suffixes()
-
     def _suffixes(self) -> None:
-        """Render what follows the version in each line; it is the same for all rows of a transaction and batch."""
+        """Render what stands between version and number in each line; it is the same for all rows of a transaction."""
         moment = format_microseconds(self._commit_time)
         self._inserted, self._updated, self._deleted = (
-            f"\t{deleted}\t{moment}\t{self._applied}\t{operation}\n".encode()
+            f"\t{deleted}\t{moment}\t{operation}\t".encode()
             for deleted, operation in ((0, "insert"), (0, "update"), (1, "delete"))
         )
 
@@ -184,10 +175,9 @@ class Applier:
             self._arrived = arrived
         self._in_transaction = False
         self._commits = True
-        watermark = self._next.watermark
+        self._lsn = end_lsn
         if self.is_whole:
-            watermark = max(watermark, self._commit_time - WATERMARK_MARGIN_MICROSECONDS)
-        self._next = Checkpoint(self._applied, end_lsn, watermark)
+            self._watermark = max(self._watermark, self._commit_time - WATERMARK_MARGIN_MICROSECONDS)
         if self._due():
             self.flush()
 
@@ -197,8 +187,9 @@ class Applier:
             return
         self._reply_wanted = True
         self.flush()
-        if wal_end > self._next.lsn:
-            self._checkpoint(wal_end, self._next.watermark)
+        if wal_end > self._lsn:
+            self._lsn = wal_end
+            self._checkpoint()
 
     def _insert(self, lsn: int, payload: bytes) -> None:
         oid, values = protocol.decode_insert(payload)
@@ -222,7 +213,8 @@ class Applier:
             self._cache.forget((oid, key))
             missing = tuple(index for index, value in enumerate(values) if value == UNCHANGED)
             rows = self._batch.rows_of(oid, layout)
-            rows.pending.append(PendingRow(layout, old_key, lsn + self._version_base, missing, values, self._updated))
+            suffix = b"%b%d\n" % (self._updated, self._numbers.take())
+            rows.pending.append(PendingRow(layout, old_key, lsn + self._version_base, missing, values, suffix))
             self._batch.size += len(payload)
             return
         self._cache.put((oid, key), values, sum(map(len, values)))
@@ -243,11 +235,15 @@ class Applier:
         version = lsn + self._version_base
         if self._lost:
             self._record_lost(layout, values, version)
-        self._batch.rows_of(oid, layout).lines.append(b"%b\t%d%b" % (line, version, suffix))
+        self._numbers.last += 1
+        line = b"%b\t%d%b%d\n" % (line, version, suffix, self._numbers.last)
+        self._batch.rows_of(oid, layout).lines.append(line)
         self._batch.size += size
 
     def _bury(self, oid: int, layout: Layout, key: tuple[bytes, ...], lsn: int) -> None:
-        line = b"%b\t%d%b" % (layout.render_key(key), lsn + self._version_base, self._deleted)
+        self._numbers.last += 1
+        version = lsn + self._version_base
+        line = b"%b\t%d%b%d\n" % (layout.render_key(key), version, self._deleted, self._numbers.last)
         self._batch.rows_of(oid, layout).lines.append(line)
         self._batch.size += len(line)
 
@@ -257,7 +253,7 @@ class Applier:
             self._cache.forget_relation(oid)
             version = lsn + self._version_base
             moment = format_microseconds(self._commit_time)
-            self._target.bury_rows(self._layouts[oid].target, version, moment, self._applied)
+            self._target.bury_rows(self._layouts[oid].target, version, moment, self._numbers.take(WIDE))
 
     def _relation(self, relation: Relation) -> None:
         """Follow the layout that the stream announces. It may change within a transaction."""
@@ -301,7 +297,7 @@ class Applier:
             self._on_stale(name, reason)
 
     def _submit(self, checkpoint: Checkpoint | None) -> None:
-        """Hand the rows at hand to the inserter, under the current batch number."""
+        """Hand the rows at hand to the inserter."""
         batch, self._batch = self._batch, Batch()
         self._inserter.submit(Parcel(batch.in_insert_order(), batch.lossy, checkpoint))
 
@@ -321,11 +317,3 @@ class Applier:
             text = original.decode("utf-8", errors="replace")
             self._batch.lossy.append(LossyValue(layout.target, layout.names[index], key, version, text))
         self._lost.clear()
-
-
-def no_identity(schema: str, name: str) -> UserError:
-    """Explain that a table's rows cannot be told apart."""
-    return UserError(
-        f"Table {schema}.{name} is published but has no usable identity (a primary key that is not deferrable).",
-        f'Add a primary key, or take it out: ALTER PUBLICATION ... DROP TABLE "{schema}"."{name}";',
-    )

@@ -5,24 +5,26 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import psycopg
 
 from orchestration.errors import UserError
 from orchestration.mirror.applier import WATERMARK_MARGIN_MICROSECONDS, Applier
 from orchestration.mirror.assembly import Assembly
-from orchestration.mirror.catalog import current_lsn, published_tables, read_publication, read_slot
-from orchestration.mirror.control import Checkpoint, Control, Position, TableState, format_microseconds
+from orchestration.mirror.catalog import Table, current_lsn, published_tables, read_publication, read_slot
+from orchestration.mirror.control import Checkpoint, Control, Copying, Position, TableState
+from orchestration.mirror.copier import Copier
 from orchestration.mirror.durability import Durability
 from orchestration.mirror.heartbeat import Heartbeat
 from orchestration.mirror.inbox import Inbox
 from orchestration.mirror.lsn import format_lsn
+from orchestration.mirror.numbers import Numbers
 from orchestration.mirror.position import check_mark, check_publication, check_server, check_slot
 from orchestration.mirror.publication import add_new_tables, ensure_publication
-from orchestration.mirror.replication import NewSlot, ReplicationSession, ReplicationStream
+from orchestration.mirror.replication import ReplicationSession, ReplicationStream
 from orchestration.mirror.resync import Resyncer, blocking_sessions
-from orchestration.mirror.session import open_session, replication_conninfo
-from orchestration.mirror.snapshot import TableCopier
+from orchestration.mirror.session import replication_conninfo
 from orchestration.mirror.target import Target
 from orchestration.settings import Settings
 
@@ -104,6 +106,7 @@ class Attempt:
             for table in tables:
                 if table.key and sorted(self._target.key(table.target)) not in ([], sorted(table.key)):
                     self._target.drop_copy(table.target)
+            is_empty = all(self._target.is_empty(table.target) for table in tables)
             newest = max((self._target.newest_version(table.target) for table in tables), default=0)
             identity = commands.identify()
             lsn = current_lsn(self._source)
@@ -136,42 +139,43 @@ class Attempt:
         try:
             # An empty warehouse gets version 0, which every change beats. Rows that are there already are beaten by
             # the end of the WAL from before the slot, which still is below every change that the slot will send.
-            version = base + lsn if newest else 0
-            last = self._copy_all(position, created, commands, version)
-            last = replace(last, applied=last.applied + 1, watermark=max(last.watermark, complete_until))
+            version = 0 if is_empty else base + lsn
+            checkpoint = self._control.read_checkpoint()
+            last = Checkpoint(0, created.consistent_lsn, checkpoint.watermark if checkpoint else 0)
+            numbers = Numbers(self._control.first_number())
+            with Copier(self._settings, self._target, self._control, numbers, self._check, created.snapshot) as copier:
+                commands.close()
+                plan = {
+                    table.target: Copying(_state_of(table, position.generation), version, set())
+                    for table in copier.tables()
+                }
+                for name, copying in plan.items():
+                    self._control.write_range(name, copying)
+                self._copy(copier, plan, numbers, last)
+            last = Checkpoint(numbers.take(), last.lsn, max(last.watermark, complete_until))
             self._control.write_checkpoint(last)
-            self._run_stream(stream, position, last)
+            self._run_stream(stream, position, numbers, last)
         finally:
             commands.close()
             stream.close()
 
-    def _copy_all(self, position: Position, created: NewSlot, commands: ReplicationSession, version: int) -> Checkpoint:
-        self._report("snapshotting", "")
-        before = self._control.read_checkpoint()
-        watermark = before.watermark if before else 0
-        applied = self._control.first_batch_number()
-        with open_session(self._settings, "snapshot") as session:
-            session.execute("begin isolation level repeatable read read only")
-            session.execute(f"set transaction snapshot '{created.snapshot}'".encode())
-            commands.close()
-            row = session.execute("select (extract(epoch from now()) * 1000000)::bigint").fetchone()
-            now = int(row[0]) if row else 0
-            moment = format_microseconds(now)
-            copier = TableCopier(session, self._target, self._control, self._check)
-            last = Checkpoint(applied - 1, created.consistent_lsn, watermark)
-            for table in published_tables(session, self._settings.mirror_publication):
-                started = time.monotonic()
-                self._report("snapshotting", table.target)
-                last = replace(last, applied=last.applied + 1)
-                size = copier.copy(table, version, last.applied, moment)
-                if version:
-                    self._target.bury_rows(table.target, version, moment, last.applied, before=last.applied)
-                self._control.write_checkpoint(last)
-                state = TableState(table.oid, table.storage, table.membership, position.generation)
-                self._control.write_table(table.target, state)
-                logger.info("table %s copied: %.1f MB in %.1f s", table.target, size / 1e6, time.monotonic() - started)
-            session.rollback()
-        return last
+    def _copy(self, copier: Copier, plan: dict[str, Copying], numbers: Numbers, last: Checkpoint) -> None:
+        """Copy what is not done of the planned tables that are still the same.
+
+        A range that was copied in the slot's own snapshot stays right, for all changes since are in the stream. So does
+        one that is copied in a later snapshot, at the same version: what it has of those changes is beaten by them.
+        """
+        for table in copier.tables():
+            copying = plan.get(table.target)
+            if copying is None or copying.state != _state_of(table, copying.state.generation):
+                continue
+            started = time.monotonic()
+            self._report("snapshotting", table.target)
+            record = partial(self._control.write_range, table.target, copying)
+            size = copier.copy(table, copying.version, copying.done, record)
+            self._control.write_checkpoint(replace(last, applied=numbers.take()))
+            self._control.write_table(table.target, copying.state)
+            logger.info("table %s copied: %.1f MB in %.1f s", table.target, size / 1e6, time.monotonic() - started)
 
     def _resume(self, position: Position) -> None:
         """Continue after the last acknowledged transaction."""
@@ -185,8 +189,8 @@ class Attempt:
             slot = read_slot(self._source, self._slot)
             check_slot(position, slot, self._slot, self._source.info.dbname)
             checkpoint = self._control.read_checkpoint()
+            whole = self._control.read_tables()
             if slot is not None:
-                whole = self._control.read_tables()
                 check_mark(position, slot, identity, checkpoint, whole, self._target.tables())
         except BaseException:
             stream_session.close()
@@ -194,11 +198,17 @@ class Attempt:
         stream = ReplicationStream(stream_session, self._inbox)
         try:
             last = checkpoint or Checkpoint(0, position.consistent_lsn, 0)
-            self._run_stream(stream, position, replace(last, applied=self._control.first_batch_number() - 1))
+            numbers = Numbers(self._control.first_number())
+            copying = self._control.read_copying(position.generation)
+            unfinished = {name: table for name, table in copying.items() if not _is_whole(whole.get(name), table)}
+            if unfinished:
+                with Copier(self._settings, self._target, self._control, numbers, self._check) as copier:
+                    self._copy(copier, unfinished, numbers, last)
+            self._run_stream(stream, position, numbers, last)
         finally:
             stream.close()
 
-    def _run_stream(self, stream: ReplicationStream, position: Position, last: Checkpoint) -> None:
+    def _run_stream(self, stream: ReplicationStream, position: Position, numbers: Numbers, last: Checkpoint) -> None:
         """Stream until stopped; what is complete is made durable and acknowledged before this returns."""
         sync_target = Target(self._settings)
         durability = Durability(sync_target, stream.acknowledge, self._inbox.fail)
@@ -211,6 +221,7 @@ class Attempt:
             version_base=position.version_base,
             flush_seconds=self._settings.mirror_flush_ms / 1000,
             last=last,
+            numbers=numbers,
             on_stale=self._stale.__setitem__,
         )
         resyncer = Resyncer(
@@ -220,6 +231,7 @@ class Attempt:
             self._control,
             version_base=position.version_base,
             generation=position.generation,
+            numbers=numbers,
             check=self._check,
         )
         try:
@@ -324,3 +336,12 @@ class Attempt:
     def _check(self) -> None:
         if self._stop.is_set():
             raise Stopped
+
+
+def _state_of(table: Table, generation: int) -> TableState:
+    return TableState(table.oid, table.storage, table.membership, generation)
+
+
+def _is_whole(state: TableState | None, copying: Copying) -> bool:
+    """Whether a table was copied to its end in the generation of this copy, or again since."""
+    return state is not None and state.generation == copying.state.generation

@@ -16,9 +16,9 @@ import psycopg
 
 from orchestration.mirror.applier import Applier
 from orchestration.mirror.catalog import Table, current_lsn, published_tables
-from orchestration.mirror.control import Control, TableState, format_microseconds
-from orchestration.mirror.session import open_session
-from orchestration.mirror.snapshot import TableCopier
+from orchestration.mirror.control import Control, TableState
+from orchestration.mirror.copier import Copier
+from orchestration.mirror.numbers import Numbers
 from orchestration.mirror.target import Target
 from orchestration.settings import Settings
 
@@ -48,6 +48,7 @@ class Resyncer:
         *,
         version_base: int,
         generation: int,
+        numbers: Numbers,
         check: Callable[[], None],
     ) -> None:
         self._settings = settings
@@ -56,6 +57,7 @@ class Resyncer:
         self._control = control
         self._version_base = version_base
         self._generation = generation
+        self._numbers = numbers
         self._check = check
         self._requests: dict[str, _Request] = {}
         self._next_poll = 0.0
@@ -94,16 +96,10 @@ class Resyncer:
     def _copy(self, name: str, request: _Request, applier: Applier) -> None:
         applier.settle()
         started = time.monotonic()
-        with open_session(self._settings, "snapshot") as session:
-            session.execute("begin isolation level repeatable read read only")
-            row = session.execute("select (extract(epoch from now()) * 1000000)::bigint").fetchone()
-            moment = format_microseconds(int(row[0]) if row else 0)
-            copier = TableCopier(session, self._target, self._control, self._check)
-            size = copier.copy(request.table, request.version, applier.applied, moment)
-            session.rollback()
-        # What the snapshot does not have was deleted unseen.
-        self._target.bury_rows(name, request.version, moment, applier.applied, before=applier.applied)
-        applier.write_checkpoint(applier.checkpoint.lsn, applier.checkpoint.watermark)
+        # What the snapshot does not have was deleted unseen: the copier buries it.
+        with Copier(self._settings, self._target, self._control, self._numbers, self._check) as copier:
+            size = copier.copy(request.table, request.version)
+        applier.write_checkpoint()
         table = request.table
         state = TableState(table.oid, table.storage, table.membership, self._generation)
         self._control.write_table(name, state)

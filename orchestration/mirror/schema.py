@@ -108,6 +108,14 @@ def reconcile(target: Target, name: str, wanted: Sequence[WantedColumn], key: Se
     return Outcome(existing, stale)
 
 
+def no_identity(schema: str, name: str) -> UserError:
+    """Explain that a table's rows cannot be told apart."""
+    return UserError(
+        f"Table {schema}.{name} is published but has no usable identity (a primary key that is not deferrable).",
+        f'Add a primary key, or take it out: ALTER PUBLICATION ... DROP TABLE "{schema}"."{name}";',
+    )
+
+
 def apply(target: Target, name: str, actions: Sequence[str]) -> None:
     """Alter a copy.
 

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from orchestration.settings import Settings
 from orchestration.warehouse.client import connect
@@ -20,7 +21,7 @@ HISTORY = "__history"
 _FEED = "__feed"
 
 # Columns that the mirror adds, in the order in which inserts give them, after the source's own.
-META = ("_version", "_deleted", "_commit_ts", "_applied", "_op")
+META = ("_version", "_deleted", "_commit_ts", "_op", "_applied")
 _META_DEFINITIONS = (
     "_version UInt64",
     "_deleted UInt8",
@@ -44,6 +45,9 @@ _INSERT_SETTINGS = {
     "max_insert_block_size": 1_048_576,
     "max_insert_threads": 1,
 }
+
+
+_ACCESS_DENIED = 497
 
 
 class Target:
@@ -180,8 +184,8 @@ class Target:
             fmt="TabSeparated",
         )
 
-    def bury_rows(self, name: str, version: int, commit_ts: str, applied: int, *, before: int | None = None) -> None:
-        """Mark current rows older than `version` as deleted at that version; with `before`, only of older batches.
+    def bury_rows(self, name: str, version: int, commit_ts: str, applied: int) -> None:
+        """Mark current rows older than `version` as deleted at that version; their numbers begin with `applied`.
 
         Repeating it changes nothing: rows written after `version` are newer and stay.
         """
@@ -190,12 +194,11 @@ class Target:
         # NULL, not the default that ADD COLUMN ... DEFAULT left behind: nothing invented in a deleted row.
         empty = [c for c, kind in self.columns(name).items() if c not in key_columns and is_nullable(kind)]
         names = "".join(f", {quote(column)}" for column in empty)
-        condition = "" if before is None else f" AND _applied < {before}"
-        meta = f"{version}, 1, toDateTime64('{commit_ts}', 6, 'UTC'), {applied}, 'delete'"
+        meta = f"{version}, 1, toDateTime64('{commit_ts}', 6, 'UTC'), 'delete', {applied} + rowNumberInAllBlocks()"
         self.command(
             f"INSERT INTO {table_name(name + HISTORY)} ({key}{names}, {', '.join(META)}) "
             f"SELECT {key}{', NULL' * len(empty)}, {meta} "
-            f"FROM {table_name(name)} FINAL WHERE _version < {version}{condition} "
+            f"FROM {table_name(name)} FINAL WHERE _version < {version} "
             "SETTINGS async_insert = 0, insert_deduplicate = 0, final = 0"
         )
 
@@ -220,6 +223,14 @@ class Target:
             DatabaseError: the server does not allow it to this user.
         """
         self.command("SYSTEM SYNC FILE CACHE")
+
+    def sync_if_allowed(self) -> None:
+        """As `sync`; where it is not allowed (a managed server) durability is the server's own business."""
+        try:
+            self.sync()
+        except DatabaseError as error:
+            if error.code != _ACCESS_DENIED:
+                raise
 
     def _feed_query(self, name: str) -> str:
         """Every column of the history but its own: an explicit list, since `*` is expanded only once."""
