@@ -44,6 +44,9 @@ _INSERT_SETTINGS = {
     # One part per insert: 1 million rows or 256 MB, whichever comes first.
     "max_insert_block_size": 1_048_576,
     "max_insert_threads": 1,
+    # Versions of a row collapse when parts merge and in reads with FINAL. To collapse them in each insert as well cost
+    # 8 of 12.7 microseconds per row of executions, in both tables.
+    "optimize_on_insert": 0,
 }
 
 
