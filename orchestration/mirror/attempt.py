@@ -259,10 +259,14 @@ class Attempt:
         add_new_tables(self._source, self._settings.mirror_publication)
         oid, members = read_publication(self._source, self._settings.mirror_publication)
         check_publication(oid, publication_oid, self._settings.mirror_publication)
-        for name, membership in members.items():
+        for name, member in members.items():
             state = applier.tables.get(name)
-            if name not in resyncer.waiting and (state is None or state.membership != membership):
+            if name in resyncer.waiting:
+                continue
+            if state is None or state.membership != member.membership:
                 self._stale[name] = "it is newly published"
+            elif (state.oid, state.storage) != (member.oid, member.storage):
+                self._stale[name] = "its storage was rewritten"
 
     def _loop(
         self,
