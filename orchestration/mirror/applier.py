@@ -13,13 +13,13 @@ import psycopg
 from orchestration.mirror import protocol
 from orchestration.mirror.batch import Batch
 from orchestration.mirror.catalog import Table, TypeResolver, find_table, target_name
-from orchestration.mirror.control import Checkpoint, Control, LossyValue, TableState, format_microseconds
+from orchestration.mirror.control import MADE_ANEW, Checkpoint, Control, LossyValue, TableState, format_microseconds
 from orchestration.mirror.inbox import KEEPALIVE, Chunk
 from orchestration.mirror.inserter import Inserter, Parcel
 from orchestration.mirror.layout import Layout, LayoutColumn, key_text
 from orchestration.mirror.numbers import WIDE, Numbers
 from orchestration.mirror.protocol import OLD_ROW, UNCHANGED, Relation, Values
-from orchestration.mirror.schema import no_identity, reconcile, wanted_from_relation
+from orchestration.mirror.schema import CannotFollow, no_identity, reconcile, wanted_from_relation
 from orchestration.mirror.target import Target, is_nullable
 from orchestration.mirror.toast import PendingRow, RowCache
 
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 # Rows kept in memory before they are inserted, whole transaction or not: about 20 thousand orders. Two such batches are
 # in memory, one that grows and one that is being inserted.
 _BATCH_BYTES = 8 * 1024 * 1024
+# Replica identities whose columns the stream flags: DEFAULT and USING INDEX.
+_BY_INDEX = "di"
 # How soon to look again whether the batch before is inserted.
 _BUSY_SECONDS = 0.005
 # Postgres takes a commit's time just before it writes the commit to the WAL, so two commits may be in the WAL in the
@@ -62,6 +64,8 @@ class Applier:
         self._resolver = TypeResolver(source)
         self._layouts: dict[int, Layout] = {}
         self._announced: dict[int, tuple[Relation, Table | None]] = {}
+        # Tables whose copies are made anew. What comes of them is in the copy that they will get, which is taken later.
+        self._awaiting: dict[int, Relation] = {}
         self._cache = RowCache()
         self._batch = Batch()
         self._lost: list[tuple[int, bytes]] = []
@@ -193,13 +197,17 @@ class Applier:
 
     def _insert(self, lsn: int, payload: bytes) -> None:
         oid, values = protocol.decode_insert(payload)
-        layout = self._layouts[oid]
+        layout = self._layouts.get(oid)
+        if layout is None:
+            return
         self._cache.put((oid, layout.key_of(values)), values, len(payload))
         self._add(oid, layout, values, lsn, len(payload), self._inserted)
 
     def _update(self, lsn: int, payload: bytes) -> None:
         oid, kind, old, values = protocol.decode_update(payload)
-        layout = self._layouts[oid]
+        layout = self._layouts.get(oid)
+        if layout is None:
+            return
         key = layout.key_of(values)
         old_key = layout.key_of(old) if kind else key
         if UNCHANGED in values:
@@ -222,7 +230,9 @@ class Applier:
 
     def _delete(self, lsn: int, payload: bytes) -> None:
         oid, kind, old = protocol.decode_delete(payload)
-        layout = self._layouts[oid]
+        layout = self._layouts.get(oid)
+        if layout is None:
+            return
         key = layout.key_of(old)
         self._cache.forget((oid, key))
         if kind == OLD_ROW:
@@ -250,6 +260,8 @@ class Applier:
     def _truncate(self, lsn: int, oids: tuple[int, ...]) -> None:
         self._settle()
         for oid in oids:
+            if oid in self._awaiting:
+                continue
             self._cache.forget_relation(oid)
             version = lsn + self._version_base
             moment = format_microseconds(self._commit_time)
@@ -268,8 +280,17 @@ class Applier:
         key = table.key if table else tuple(column.name for column in relation.columns if column.in_identity)
         if not key:
             raise no_identity(relation.schema, relation.name)
+        if relation.identity in _BY_INDEX and {c.name for c in relation.columns if c.in_identity} != set(key):
+            # The catalog is ahead of the stream: all rows of this layout are older than the next copy of the table.
+            self._await(name, relation, table, "its rows are identified by other columns now")
+            return
         wanted = wanted_from_relation(relation, table, self._resolver)
-        outcome = reconcile(self._target, name, wanted, key)
+        try:
+            outcome = reconcile(self._target, name, wanted, key)
+        except CannotFollow as reason:
+            self._await(name, relation, table, str(reason))
+            return
+        self._awaiting.pop(relation.oid, None)
         names = [column.name for column in wanted]
         columns = tuple(LayoutColumn(column.name, column.mapping, column.name in key) for column in wanted)
         not_null = tuple(
@@ -281,6 +302,25 @@ class Applier:
         self._announced[relation.oid] = (relation, table)
         self._layouts[relation.oid] = Layout(name, (relation.schema, relation.name), columns, places, not_null)
         self._notice_stale(name, table, outcome.stale)
+
+    def _await(self, name: str, relation: Relation, table: Table | None, reason: str) -> None:
+        """Leave out what comes of a table until it is made anew, also after a restart."""
+        if table is None:
+            return
+        self._layouts.pop(relation.oid, None)
+        self._announced.pop(relation.oid, None)
+        self._awaiting[relation.oid] = relation
+        if self.tables.pop(name, None) is not None:
+            self._control.write_table(name, TableState(table.oid, table.storage, table.membership, MADE_ANEW))
+        self._on_stale(name, reason)
+
+    def take_up(self, name: str) -> None:
+        """Apply again what comes of a table that was made anew; not what is from before the change that led to it."""
+        for relation in [r for r in self._awaiting.values() if target_name(r.schema, r.name) == name]:
+            table = find_table(self._source, relation.oid)
+            identity = {column.name for column in relation.columns if column.in_identity}
+            if table is not None and (relation.identity not in _BY_INDEX or identity == set(table.key)):
+                self._relation(relation)
 
     def _notice_stale(self, name: str, table: Table | None, reason: str) -> None:
         state = self.tables.get(name)

@@ -13,7 +13,7 @@ from orchestration.errors import UserError
 from orchestration.mirror.applier import WATERMARK_MARGIN_MICROSECONDS, Applier
 from orchestration.mirror.assembly import Assembly
 from orchestration.mirror.catalog import Table, current_lsn, published_tables, read_publication, read_slot
-from orchestration.mirror.control import Checkpoint, Control, Copying, Position, TableState
+from orchestration.mirror.control import MADE_ANEW, Checkpoint, Control, Copying, Position, TableState
 from orchestration.mirror.copier import Copier
 from orchestration.mirror.durability import Durability
 from orchestration.mirror.heartbeat import Heartbeat
@@ -24,6 +24,7 @@ from orchestration.mirror.position import check_mark, check_publication, check_s
 from orchestration.mirror.publication import add_new_tables, ensure_publication
 from orchestration.mirror.replication import ReplicationSession, ReplicationStream
 from orchestration.mirror.resync import Resyncer, blocking_sessions
+from orchestration.mirror.schema import CannotFollow
 from orchestration.mirror.session import replication_conninfo
 from orchestration.mirror.target import Target
 from orchestration.settings import Settings
@@ -172,7 +173,11 @@ class Attempt:
             started = time.monotonic()
             self._report("snapshotting", table.target)
             record = partial(self._control.write_range, table.target, copying)
-            size = copier.copy(table, copying.version, copying.done, record)
+            try:
+                size = copier.copy(table, copying.version, copying.done, record)
+            except CannotFollow as reason:
+                logger.info("table %s will be made anew: %s", table.target, reason)
+                continue
             self._control.write_checkpoint(replace(last, applied=numbers.take()))
             self._control.write_table(table.target, copying.state)
             logger.info("table %s copied: %.1f MB in %.1f s", table.target, size / 1e6, time.monotonic() - started)
@@ -347,5 +352,5 @@ def _state_of(table: Table, generation: int) -> TableState:
 
 
 def _is_whole(state: TableState | None, copying: Copying) -> bool:
-    """Whether a table was copied to its end in the generation of this copy, or again since."""
-    return state is not None and state.generation == copying.state.generation
+    """Whether the first copy of a table has no more to do: it came to its end, or the table must be made anew."""
+    return state is not None and state.generation in (copying.state.generation, MADE_ANEW)

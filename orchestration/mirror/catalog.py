@@ -28,10 +28,9 @@ SCHEMA = "public"
 _STORAGE = """
     case c.relkind
         when 'p' then (
-            select hashtext(coalesce(string_agg(relid::oid || ':' || pg_relation_filenode(relid), ',' order by relid), ''))
+            select hashtext(coalesce(string_agg(concat(relid::oid, ':', pg_relation_filenode(relid)), ','), ''))
                    & 2147483647
-            from pg_partition_tree(c.oid)
-            where isleaf
+            from (select relid from pg_partition_tree(c.oid) where isleaf order by relid) leaves
         )
         else c.relfilenode::bigint
     end

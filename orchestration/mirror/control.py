@@ -24,6 +24,9 @@ _CHECKPOINT_DAYS = 3
 _TIME = "DateTime64(6, 'UTC')"
 _NOTHING = Range(0, 0)
 
+# The generation of a table that must be made anew: of none.
+MADE_ANEW = 0
+
 # A restart skips so many numbers. The rows that have no checkpoint when a process died, or of a paused process that
 # does not know yet that another took over, are fewer by far: their numbers are never given again.
 _RESTART_GAP = 1 << 40

@@ -81,18 +81,23 @@ class Copier:
         version: int,
         done: Collection[Range] = (),
         on_range: Callable[[Range], None] = lambda _: None,
+        *,
+        name: str | None = None,
     ) -> int:
         """Copy all rows at `version`, and bury what is older; return how many bytes of text that were.
 
-        The ranges in `done` are left out. `on_range` is called for each range whose rows are on the warehouse's disk.
+        `name` is that of another copy than the table's own. The ranges in `done` are left out. `on_range` is called
+        for each range whose rows are on the warehouse's disk.
 
         Raises:
             UserError: the table has no usable identity.
+            CannotFollow: the copy that is there must be made anew.
         """
+        name = name or table.target
         if not table.key:
             raise no_identity(table.schema, table.name)
         wanted = wanted_from_table(table, TypeResolver(self._sessions[0]))
-        types = reconcile(self._target, table.target, wanted, table.key).types
+        types = reconcile(self._target, name, wanted, table.key).types
         lock = threading.Lock()
 
         def widen(columns: set[str]) -> None:
@@ -100,15 +105,16 @@ class Copier:
                 for column in sorted(columns):
                     if not is_nullable(types[column]):
                         types[column] = make_nullable(types[column])
-                        apply(self._target, table.target, [f"MODIFY COLUMN {quote(column)} {types[column]}"])
+                        apply(self._target, name, [f"MODIFY COLUMN {quote(column)} {types[column]}"])
 
         ranges = [found for found in cut(self._sessions[0], table) if found not in done]
         copier = RangeCopier(
-            table, wanted, version, self._moment, self._target, self._control, self._numbers, self._check_all, widen
+            *(table, name, wanted, version, self._moment),
+            *(self._target, self._control, self._numbers, self._check_all, widen),
         )
         size = self._run(copier, ranges, on_range)
         if version:
-            self._target.bury_rows(table.target, version, self._moment, self._numbers.take(WIDE))
+            self._target.bury_rows(name, version, self._moment, self._numbers.take(WIDE))
         self._target.sync_if_allowed()
         return size
 

@@ -19,7 +19,8 @@ from orchestration.mirror.catalog import Table, current_lsn, published_tables
 from orchestration.mirror.control import Control, TableState
 from orchestration.mirror.copier import Copier
 from orchestration.mirror.numbers import Numbers
-from orchestration.mirror.target import Target
+from orchestration.mirror.schema import CannotFollow
+from orchestration.mirror.target import NEXT, Target
 from orchestration.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -98,14 +99,28 @@ class Resyncer:
         started = time.monotonic()
         # What the snapshot does not have was deleted unseen: the copier buries it.
         with Copier(self._settings, self._target, self._control, self._numbers, self._check) as copier:
-            size = copier.copy(request.table, request.version)
+            try:
+                size = copier.copy(request.table, request.version)
+            except CannotFollow as reason:
+                size = self._copy_anew(copier, request, str(reason))
         applier.write_checkpoint()
         table = request.table
         state = TableState(table.oid, table.storage, table.membership, self._generation)
         self._control.write_table(name, state)
         applier.tables[name] = state
+        applier.take_up(name)
         del self._requests[name]
         logger.info("table %s copied: %.1f MB in %.1f s", name, size / 1e6, time.monotonic() - started)
+
+    def _copy_anew(self, copier: Copier, request: _Request, reason: str) -> int:
+        """Copy into new tables beside the old ones, then let them change places: readers see one or the other."""
+        name = request.table.target
+        logger.info("table %s will be made anew: %s", name, reason)
+        self._target.drop_copy(name + NEXT)
+        size = copier.copy(request.table, request.version, name=name + NEXT)
+        kept = self._target.exchange_copy(name, request.version)
+        logger.info("table %s was made anew; its history until now is %s", name, kept)
+        return size
 
     def _number(self, query: str) -> int:
         row = self._source.execute(query.encode()).fetchone()

@@ -25,6 +25,10 @@ class WantedColumn:
     missing: bytes | None = None
 
 
+class CannotFollow(Exception):
+    """The copy cannot be altered to what the source's table is now; it must be made anew."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The copy's columns after reconciling, and why existing rows must be copied again (empty: they need not)."""
@@ -61,7 +65,7 @@ def reconcile(target: Target, name: str, wanted: Sequence[WantedColumn], key: Se
     A column that the source no longer has stays, and can be NULL from now on.
 
     Raises:
-        UserError: the identity of the table's rows changed, or a column's type in a way that ClickHouse refuses.
+        CannotFollow: the identity of the table's rows changed, or a column's type in a way that ClickHouse refuses.
     """
     existing = target.columns(name)
     if not target.is_copy(name):
@@ -72,10 +76,7 @@ def reconcile(target: Target, name: str, wanted: Sequence[WantedColumn], key: Se
             return Outcome(existing, "")
         # Part of it was there before (see Target.create_copy), with narrower types: it follows below.
     if sorted(key) != sorted(target.key(name)):
-        raise UserError(
-            f"The identity of the rows of table {name} changed in the source; its copy is sorted by the old one.",
-            f"Run `jangar-quant mirror --resnapshot` to copy it again by ({', '.join(key)}).",
-        )
+        raise CannotFollow(f"its rows are identified by ({', '.join(key)}) now")
     actions, stale = [], ""
     names = {column.name for column in wanted}
     dropped = [column for column in existing if column not in names]
@@ -104,7 +105,10 @@ def reconcile(target: Target, name: str, wanted: Sequence[WantedColumn], key: Se
             existing[dropped_name] = make_nullable(kind)
             actions.append(f"MODIFY COLUMN {quote(dropped_name)} {existing[dropped_name]}")
     if actions:
-        apply(target, name, actions)
+        try:
+            apply(target, name, actions)
+        except UserError as error:
+            raise CannotFollow(error.message) from error
     return Outcome(existing, stale)
 
 
@@ -125,6 +129,9 @@ def apply(target: Target, name: str, actions: Sequence[str]) -> None:
     try:
         target.alter_copy(name, actions)
     except DatabaseError as error:
+        if error.code is None:
+            # The connection failed, not the statement.
+            raise
         raise UserError(
             f"The copy of table {name} cannot follow a change of its columns ({'; '.join(actions)}): "
             f"{str(error).splitlines()[0][:300]}",

@@ -29,13 +29,15 @@ _UNESCAPED = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b
 
 @dataclass(frozen=True)
 class RangeCopier:
-    """Copies ranges of one table at `version`; may be used from several threads, each with a session of its own.
+    """Copies ranges of one table into the copy `name` at `version`.
 
-    `moment` stands in `_commit_ts`: when the snapshot was taken, as ClickHouse reads it. `check` is called between
-    inserts and may raise to give up. `widen` gets the columns that must be able to hold NULL.
+    May be used from several threads, each with a session of its own. `moment` stands in `_commit_ts`: when the snapshot
+    was taken, as ClickHouse reads it. `check` is called between inserts and may raise to give up. `widen` gets the
+    columns that must be able to hold NULL.
     """
 
     table: Table
+    name: str
     wanted: list[WantedColumn]
     version: int
     moment: str
@@ -69,7 +71,7 @@ class RangeCopier:
         if lines:
             first = self.numbers.take(len(lines))
             body = b"".join([b"%b%b%d\n" % (line, between, number) for number, line in enumerate(lines, first)])
-            self.target.insert_lines(self.table.target, names, body)
+            self.target.insert_lines(self.name, names, body)
 
     def _copied(self, session: psycopg.Connection, blocks: Range) -> Iterator[bytes]:
         return self._rows(session, blocks, [_over(c.mapping.copied or "{column}", c.name) for c in self.wanted])

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 DATABASE = "torghut_raw"
 HISTORY = "__history"
 _FEED = "__feed"
+# A copy that is made anew beside the one that readers see.
+NEXT = "__next"
 
 # Columns that the mirror adds, in the order in which inserts give them, after the source's own.
 META = ("_version", "_deleted", "_commit_ts", "_op", "_applied")
@@ -98,6 +100,9 @@ class Target:
         )
         self._complete(name, [*columns, *_split(own)])
         self._complete(name + HISTORY, [*columns, *_split([*own, _OP])])
+        self._create_feed(name)
+
+    def _create_feed(self, name: str) -> None:
         self.command(
             f"CREATE MATERIALIZED VIEW IF NOT EXISTS {table_name(name + _FEED)}{self._on_cluster()} "
             f"TO {table_name(name)} AS {self._feed_query(name)}"
@@ -128,6 +133,22 @@ class Target:
         """Drop current table, history and feed."""
         for suffix in (_FEED, HISTORY, ""):
             self.command(f"DROP TABLE IF EXISTS {table_name(name + suffix)}{self._on_cluster()} SYNC")
+
+    def exchange_copy(self, name: str, version: int) -> str:
+        """Put the copy `<name>__next` in the place of `<name>`, drop that one but its history, and return its name.
+
+        Each table changes at once. A crash in between leaves no copy that is taken for whole: it is made anew again.
+        """
+        kept = f"{name}{HISTORY}_until_{version}"
+        for copy in (name, name + NEXT):
+            self.command(f"DROP TABLE IF EXISTS {table_name(copy + _FEED)}{self._on_cluster()} SYNC")
+        for suffix in (HISTORY, ""):
+            old, new = table_name(name + suffix), table_name(name + NEXT + suffix)
+            self.command(f"EXCHANGE TABLES {old} AND {new}{self._on_cluster()}")
+        self._create_feed(name)
+        self.command(f"RENAME TABLE {table_name(name + NEXT + HISTORY)} TO {table_name(kept)}{self._on_cluster()}")
+        self.drop_copy(name + NEXT)
+        return kept
 
     def alter_copy(self, name: str, actions: Sequence[str]) -> None:
         """Apply ALTER actions to both tables, then make the feed follow. Safe to repeat after a crash in between."""
