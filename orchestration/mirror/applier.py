@@ -16,6 +16,7 @@ from orchestration.mirror.catalog import Table, TypeResolver, find_table, target
 from orchestration.mirror.control import MADE_ANEW, Checkpoint, Control, LossyValue, TableState, format_microseconds
 from orchestration.mirror.inbox import KEEPALIVE, Chunk
 from orchestration.mirror.inserter import Inserter, Parcel
+from orchestration.mirror.keyless import ROW, read_snapshot, row_id
 from orchestration.mirror.layout import Layout, LayoutColumn, key_text
 from orchestration.mirror.numbers import WIDE, Numbers
 from orchestration.mirror.protocol import OLD_ROW, UNCHANGED, Relation, Values
@@ -71,7 +72,9 @@ class Applier:
         self._lost: list[tuple[int, bytes]] = []
         # The state of the stream: inside a transaction, and what has been committed but not checkpointed.
         self._in_transaction = False
-        self._commit_time = 0
+        self._xid = self._commit_time = 0
+        # The record of the last row that nothing identifies, and its place among the rows of that record.
+        self._record, self._place = 0, 0
         self._commits = False
         self._reply_wanted = False
         self._arrived = 0.0
@@ -110,7 +113,7 @@ class Applier:
             elif kind == protocol.DELETE:
                 self._delete(lsn, payload)
             elif kind == protocol.BEGIN:
-                _, self._commit_time = protocol.decode_begin(payload)
+                self._xid, self._commit_time = protocol.decode_begin(payload)
                 self._in_transaction = True
                 self._suffixes()
                 continue
@@ -200,7 +203,14 @@ class Applier:
         layout = self._layouts.get(oid)
         if layout is None:
             return
-        self._cache.put((oid, layout.key_of(values)), values, len(payload))
+        if layout.is_keyless:
+            state = self.tables.get(layout.target)
+            if state is not None and state.snapshot and read_snapshot(state.snapshot).holds(self._xid):
+                return
+            self._record, self._place = lsn, self._place + 1 if lsn == self._record else 0
+            values.append(row_id(lsn + self._version_base, self._place))
+        else:
+            self._cache.put((oid, layout.key_of(values)), values, len(payload))
         self._add(oid, layout, values, lsn, len(payload), self._inserted)
 
     def _update(self, lsn: int, payload: bytes) -> None:
@@ -280,7 +290,7 @@ class Applier:
         key = table.key if table else tuple(column.name for column in relation.columns if column.in_identity)
         if not key:
             raise no_identity(relation.schema, relation.name)
-        if relation.identity in _BY_INDEX and {c.name for c in relation.columns if c.in_identity} != set(key):
+        if not _same_identity(relation, key):
             # The catalog is ahead of the stream: all rows of this layout are older than the next copy of the table.
             self._await(name, relation, table, "its rows are identified by other columns now")
             return
@@ -318,8 +328,7 @@ class Applier:
         """Apply again what comes of a table that was made anew; not what is from before the change that led to it."""
         for relation in [r for r in self._awaiting.values() if target_name(r.schema, r.name) == name]:
             table = find_table(self._source, relation.oid)
-            identity = {column.name for column in relation.columns if column.in_identity}
-            if table is not None and (relation.identity not in _BY_INDEX or identity == set(table.key)):
+            if table is not None and _same_identity(relation, table.key):
                 self._relation(relation)
 
     def _notice_stale(self, name: str, table: Table | None, reason: str) -> None:
@@ -357,3 +366,10 @@ class Applier:
             text = original.decode("utf-8", errors="replace")
             self._batch.lossy.append(LossyValue(layout.target, layout.names[index], key, version, text))
         self._lost.clear()
+
+
+def _same_identity(relation: Relation, key: tuple[str, ...]) -> bool:
+    """Whether the stream and the catalog identify rows by the same columns."""
+    if relation.identity not in _BY_INDEX:
+        return True
+    return {column.name for column in relation.columns if column.in_identity} == set(key) - {ROW}

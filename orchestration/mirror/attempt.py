@@ -152,7 +152,7 @@ class Attempt:
                 }
                 for name, copying in plan.items():
                     self._control.write_range(name, copying)
-                self._copy(copier, plan, numbers, last)
+                self._copy(copier, plan, numbers, last, own_snapshot=True)
             last = Checkpoint(numbers.take(), last.lsn, max(last.watermark, complete_until))
             self._control.write_checkpoint(last)
             self._run_stream(stream, position, numbers, last)
@@ -160,15 +160,20 @@ class Attempt:
             commands.close()
             stream.close()
 
-    def _copy(self, copier: Copier, plan: dict[str, Copying], numbers: Numbers, last: Checkpoint) -> None:
+    def _copy(
+        self, copier: Copier, plan: dict[str, Copying], numbers: Numbers, last: Checkpoint, *, own_snapshot: bool
+    ) -> None:
         """Copy what is not done of the planned tables that are still the same.
 
         A range that was copied in the slot's own snapshot stays right, for all changes since are in the stream. So does
-        one that is copied in a later snapshot, at the same version: what it has of those changes is beaten by them.
+        one that is copied in a later snapshot, at the same version: what it has of those changes is beaten by them. But
+        where nothing identifies a row, only the slot's own snapshot has none that the stream brings as well.
         """
         for table in copier.tables():
             copying = plan.get(table.target)
             if copying is None or copying.state != _state_of(table, copying.state.generation):
+                continue
+            if table.is_keyless and not own_snapshot:
                 continue
             started = time.monotonic()
             self._report("snapshotting", table.target)
@@ -208,7 +213,7 @@ class Attempt:
             unfinished = {name: table for name, table in copying.items() if not _is_whole(whole.get(name), table)}
             if unfinished:
                 with Copier(self._settings, self._target, self._control, numbers, self._check) as copier:
-                    self._copy(copier, unfinished, numbers, last)
+                    self._copy(copier, unfinished, numbers, last, own_snapshot=False)
             self._run_stream(stream, position, numbers, last)
         finally:
             stream.close()

@@ -5,6 +5,7 @@ from typing import Any
 
 import psycopg
 
+from orchestration.mirror.keyless import ROW
 from orchestration.mirror.types import SourceType
 
 # The tables of the source that the models know, parents before children.
@@ -53,7 +54,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A published table. `key` is its usable identity in index order, empty when it has none.
+    """A published table. `key` is its usable identity in index order.
+
+    It is `_row` where rows are only inserted because nothing identifies them, and empty where they are updated all the
+    same, under REPLICA IDENTITY FULL without a primary key.
 
     `membership` is the OID of its entry in the publication, 0 when the publication covers a schema or everything.
     """
@@ -67,6 +71,11 @@ class Table:
     columns: tuple[Column, ...]
     row_filter: str | None
     membership: int = 0
+
+    @property
+    def is_keyless(self) -> bool:
+        """Whether nothing identifies its rows, so that they are only inserted."""
+        return self.key == (ROW,)
 
     @property
     def target(self) -> str:
@@ -243,7 +252,7 @@ def _table(connection: psycopg.Connection, row: tuple[Any, ...]) -> Table:
         name,
         storage,
         identity,
-        _key(connection, oid, identity),
+        _key(connection, oid, identity) or (() if identity == "f" else (ROW,)),
         tuple(Column(*column) for column in columns if published_columns is None or column[0] in published_columns),
         row_filter,
         membership,

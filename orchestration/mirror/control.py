@@ -67,12 +67,14 @@ class TableState:
     """A table whose rows are all copied: OID and storage (relfilenode) in the source at that time.
 
     `membership` is the OID of its entry in the publication: another one means that it was taken out and put back.
+    `snapshot` is that of a copy that was made beside the stream, of a table whose rows nothing identifies.
     """
 
     oid: int
     storage: int
     membership: int
     generation: int
+    snapshot: str = ""
 
 
 @dataclass
@@ -138,7 +140,7 @@ class Control:
             TABLE,
             [
                 *("slot String", "table_name String", "oid UInt32", "storage UInt32", "membership UInt32"),
-                *("generation UInt32", f"recorded_at {_TIME}"),
+                *("generation UInt32", "snapshot String", f"recorded_at {_TIME}"),
             ],
             "ReplacingMergeTree(recorded_at)",
             "ORDER BY (slot, table_name)",
@@ -216,7 +218,7 @@ class Control:
     def read_tables(self) -> dict[str, TableState]:
         """Return the tables that are whole, by name of the copy."""
         rows = self._query(
-            "table_name, oid, storage, membership, generation", TABLE, "FINAL WHERE slot = {slot:String}"
+            "table_name, oid, storage, membership, generation, snapshot", TABLE, "FINAL WHERE slot = {slot:String}"
         )
         return {row[0]: TableState(*row[1:]) for row in rows}
 
@@ -224,8 +226,8 @@ class Control:
         """Record that a table is whole."""
         self._insert(
             TABLE,
-            ("table_name", "oid", "storage", "membership", "generation"),
-            [[name, state.oid, state.storage, state.membership, state.generation]],
+            ("table_name", "oid", "storage", "membership", "generation", "snapshot"),
+            [[name, state.oid, state.storage, state.membership, state.generation, state.snapshot]],
         )
 
     def read_copying(self, generation: int) -> dict[str, Copying]:

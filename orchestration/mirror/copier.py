@@ -52,11 +52,19 @@ class Copier:
                 else:
                     row = session.execute("select pg_export_snapshot()").fetchone()
                     snapshot = str(row[0]) if row else None
-            row = self._sessions[0].execute("select (extract(epoch from now()) * 1000000)::bigint").fetchone()
+            row = (
+                self._sessions[0]
+                .execute("select (extract(epoch from now()) * 1000000)::bigint, pg_current_snapshot()::text")
+                .fetchone()
+            )
         except BaseException:
             self.close()
             raise
-        self._moment = format_microseconds(int(row[0]) if row else 0)
+        if row is None:
+            raise psycopg.DataError("the source does not know what time it is")
+        self._moment = format_microseconds(int(row[0]))
+        # Which transactions the copies hold.
+        self.snapshot = str(row[1])
 
     def __enter__(self) -> "Copier":
         return self

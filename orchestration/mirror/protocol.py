@@ -61,9 +61,9 @@ class Relation:
 
 
 def decode_begin(payload: bytes) -> tuple[int, int]:
-    """Return the LSN of the commit record and the commit time in Unix microseconds."""
-    lsn, microseconds, _ = _BEGIN(payload, 1)
-    return lsn, microseconds + _EPOCH_MICROSECONDS
+    """Return the ID of the transaction and its commit time in Unix microseconds."""
+    _, microseconds, xid = _BEGIN(payload, 1)
+    return xid, microseconds + _EPOCH_MICROSECONDS
 
 
 def decode_commit(payload: bytes) -> int:

@@ -100,12 +100,15 @@ class Resyncer:
         # What the snapshot does not have was deleted unseen: the copier buries it.
         with Copier(self._settings, self._target, self._control, self._numbers, self._check) as copier:
             try:
+                if request.table.is_keyless and self._target.has_history(name):
+                    raise CannotFollow("nothing identifies its rows")
                 size = copier.copy(request.table, request.version)
             except CannotFollow as reason:
                 size = self._copy_anew(copier, request, str(reason))
         applier.write_checkpoint()
         table = request.table
-        state = TableState(table.oid, table.storage, table.membership, self._generation)
+        snapshot = copier.snapshot if table.is_keyless else ""
+        state = TableState(table.oid, table.storage, table.membership, self._generation, snapshot)
         self._control.write_table(name, state)
         applier.tables[name] = state
         applier.take_up(name)

@@ -8,6 +8,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from orchestration.errors import UserError
 from orchestration.mirror.catalog import Table, TypeResolver
+from orchestration.mirror.keyless import ROW, ROW_MAPPING
 from orchestration.mirror.protocol import Relation
 from orchestration.mirror.target import Target, is_nullable, quote
 from orchestration.mirror.types import Lossy, Mapping, map_type
@@ -43,7 +44,7 @@ def wanted_from_table(table: Table, resolver: TypeResolver) -> list[WantedColumn
     for column in table.columns:
         mapping = map_type(resolver.resolve(column.type_oid, column.type_modifier))
         found.append(WantedColumn(column.name, mapping, column.name not in table.key and column.nullable))
-    return found
+    return found + _row_of(table)
 
 
 def wanted_from_relation(relation: Relation, table: Table | None, resolver: TypeResolver) -> list[WantedColumn]:
@@ -56,7 +57,7 @@ def wanted_from_relation(relation: Relation, table: Table | None, resolver: Type
         missing = _missing_field(mapping, known.missing) if known else None
         nullable = column.name not in key and (known is None or known.nullable)
         found.append(WantedColumn(column.name, mapping, nullable, missing))
-    return found
+    return found + _row_of(table)
 
 
 def reconcile(target: Target, name: str, wanted: Sequence[WantedColumn], key: Sequence[str]) -> Outcome:
@@ -115,7 +116,7 @@ def reconcile(target: Target, name: str, wanted: Sequence[WantedColumn], key: Se
 def no_identity(schema: str, name: str) -> UserError:
     """Explain that a table's rows cannot be told apart."""
     return UserError(
-        f"Table {schema}.{name} is published but has no usable identity (a primary key that is not deferrable).",
+        f"Table {schema}.{name} is published with REPLICA IDENTITY FULL but has no primary key that is not deferrable.",
         f'Add a primary key, or take it out: ALTER PUBLICATION ... DROP TABLE "{schema}"."{name}";',
     )
 
@@ -138,6 +139,10 @@ def apply(target: Target, name: str, actions: Sequence[str]) -> None:
             "Run `jangar-quant mirror --resnapshot` to copy the table again.",
         ) from error
     logger.info("table %s: %s", name, "; ".join(actions))
+
+
+def _row_of(table: Table | None) -> list[WantedColumn]:
+    return [WantedColumn(ROW, ROW_MAPPING, False)] if table is not None and table.is_keyless else []
 
 
 def make_nullable(kind: str) -> str:

@@ -13,6 +13,7 @@ from psycopg import sql
 
 from orchestration.mirror.catalog import Table
 from orchestration.mirror.control import Control, LossyValue
+from orchestration.mirror.keyless import ROW, ROW_MAPPING
 from orchestration.mirror.layout import Layout, LayoutColumn, key_text
 from orchestration.mirror.numbers import Numbers
 from orchestration.mirror.protocol import NULL
@@ -83,7 +84,7 @@ class RangeCopier:
         layout = Layout(self.table.target, (self.table.schema, self.table.name), columns, places, ())
         lost: list[tuple[int, bytes]] = []
         found: list[LossyValue] = []
-        for line in self._rows(session, blocks, [sql.Identifier(name) for name in names]):
+        for line in self._rows(session, blocks, [_plain(name) for name in names]):
             values = [_unescape(field) for field in line.split(b"\t")]
             yield layout.render(values, lambda index, original: lost.append((index, original)))
             key = key_text(layout, values)
@@ -107,7 +108,7 @@ class RangeCopier:
         columns = [(column.name, column.mapping.unfit) for column in self.wanted if column.mapping.unfit is not None]
         if not columns:
             return
-        key = sql.SQL(" || E'\\t' || ").join(sql.SQL("{}::text").format(sql.Identifier(k)) for k in self.table.key)
+        key = sql.SQL(" || E'\\t' || ").join(sql.SQL("({})::text").format(_plain(k)) for k in self.table.key)
         tests = [_over(unfit, name) for name, unfit in columns]
         originals = [
             sql.SQL("case when {} then {}::text end").format(test, sql.Identifier(name))
@@ -135,6 +136,11 @@ class RangeCopier:
         return sql.SQL("{} where {}{}").format(
             sql.Identifier(self.table.schema, self.table.name), blocks.condition, row_filter
         )
+
+
+def _plain(column: str) -> sql.Composable:
+    """The value of a column as it is; of `_row`, which is none, what it stands for."""
+    return _over(ROW_MAPPING.copied or "", ROW) if column == ROW else sql.Identifier(column)
 
 
 def _over(template: str, column: str) -> sql.Composable:

@@ -226,16 +226,20 @@ class Target:
             "SETTINGS async_insert = 0, insert_deduplicate = 0, final = 0"
         )
 
+    def has_history(self, name: str) -> bool:
+        """Whether there may be rows of a copy."""
+        return name + HISTORY in self.tables()
+
     def is_empty(self, name: str) -> bool:
         """Whether a copy has no row, or does not exist."""
-        if name + HISTORY not in self.tables():
+        if not self.has_history(name):
             return True
         rows = self.client.query(f"SELECT 1 FROM {table_name(name + HISTORY)} LIMIT 1").result_rows
         return not rows
 
     def newest_version(self, name: str) -> int:
         """Return the highest version in a copy, 0 when it is empty or missing."""
-        if name + HISTORY not in self.tables():
+        if not self.has_history(name):
             return 0
         rows = self.client.query(f"SELECT max(_version) FROM {table_name(name + HISTORY)}").result_rows
         return int(rows[0][0])
