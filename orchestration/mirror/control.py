@@ -145,6 +145,8 @@ class Control:
             "ReplacingMergeTree(recorded_at)",
             "ORDER BY (slot, table_name)",
         )
+        # Made without it by earlier versions.
+        self._target.complete(TABLE, [("snapshot", "String")])
         create(
             RANGE,
             [

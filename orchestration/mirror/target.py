@@ -98,8 +98,8 @@ class Target:
             "ReplacingMergeTree(_version)",
             f"ORDER BY ({identity}, _version)",
         )
-        self._complete(name, [*columns, *_split(own)])
-        self._complete(name + HISTORY, [*columns, *_split([*own, _OP])])
+        self.complete(name, [*columns, *_split(own)])
+        self.complete(name + HISTORY, [*columns, *_split([*own, _OP])])
         self._create_feed(name)
 
     def _create_feed(self, name: str) -> None:
@@ -108,7 +108,7 @@ class Target:
             f"TO {table_name(name)} AS {self._feed_query(name)}"
         )
 
-    def _complete(self, table: str, columns: Sequence[tuple[str, str]]) -> None:
+    def complete(self, table: str, columns: Sequence[tuple[str, str]]) -> None:
         """Give a table that was there before the columns that it lacks.
 
         The dbt project creates the tables that its models read, empty and with those columns only, when it is built
