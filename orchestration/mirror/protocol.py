@@ -72,25 +72,10 @@ def decode_commit(payload: bytes) -> int:
     return end_lsn
 
 
-def decode_stream_start(payload: bytes) -> int:
-    """Return the ID of the transaction whose segment begins."""
-    return int(_U32(payload, 1)[0])
-
-
-def decode_stream_abort(payload: bytes) -> tuple[int, int]:
-    """Return the IDs of a transaction and of its part that is rolled back: a savepoint's, or the same ID for all."""
-    return _U32(payload, 1)[0], _U32(payload, 5)[0]
-
-
-def decode_streamed(payload: bytes) -> tuple[int, bytes]:
-    """Return the ID of the (sub)transaction of a message within a segment, and the message as it is outside of one."""
-    return _U32(payload, 1)[0], payload[:1] + payload[5:]
-
-
-def decode_stream_commit(payload: bytes) -> tuple[int, bytes, bytes]:
-    """Return the ID of a transaction, and the BEGIN and COMMIT that it has when it is sent after its end."""
+def ends_of_streamed(payload: bytes) -> tuple[bytes, bytes]:
+    """Return the BEGIN and COMMIT of STREAM_COMMIT's transaction as they are when it is sent after its end."""
     xid, commit_lsn, time = payload[1:5], payload[6:14], payload[22:30]
-    return _U32(payload, 1)[0], b"B" + commit_lsn + time + xid, b"C" + payload[5:]
+    return b"B" + commit_lsn + time + xid, b"C" + payload[5:]
 
 
 def decode_relation(payload: bytes) -> Relation:

@@ -180,7 +180,8 @@ def stream(lab: Lab, total: int, per_transaction: int, table: Table) -> None:
         mirror.terminate()
     table.add_row(
         f"stream, {per_transaction} rows/tx, 10 % updates",
-        f"{total / seconds:,.0f} rows/s, mirror {cpu / total * 1e6:.1f} us CPU/row; written at {total / wrote:,.0f} rows/s",
+        f"{total / seconds:,.0f} rows/s, mirror {cpu / total * 1e6:.1f} us CPU/row; "
+        f"written at {total / wrote:,.0f} rows/s",
     )
 
 

@@ -34,19 +34,12 @@ def test_begin_and_commit() -> None:
     assert protocol.decode_commit(commit) == 148
 
 
-def test_end_of_a_streamed_transaction() -> None:
+def test_ends_of_a_streamed_transaction() -> None:
     microseconds_since_2000 = 820_000_000_123_456
     message = b"c" + struct.pack(">IBQQq", 77, 0, 100, 148, microseconds_since_2000)
-    xid, begin, commit = protocol.decode_stream_commit(message)
-    assert xid == 77
+    begin, commit = protocol.ends_of_streamed(message)
     assert protocol.decode_begin(begin) == (77, 1_766_684_800_123_456)
     assert protocol.decode_commit(commit) == 148
-
-
-def test_message_of_a_segment() -> None:
-    message = b"I" + struct.pack(">I", 78) + OID + b"N" + row(b"1")
-    xid, payload = protocol.decode_streamed(message)
-    assert (xid, protocol.decode_insert(payload)) == (78, (16384, [b"1"]))
 
 
 def test_relation() -> None:
