@@ -1,7 +1,7 @@
 """Mirror room: turns the messages of the stream into batches, and batches into inserts followed by a checkpoint.
 
-A batch holds whole transactions, or a part of one that is too big for memory: such a part is inserted early, and its
-number gets its checkpoint only when the transaction's end has arrived.
+A batch holds whole transactions, or a part of one that is too big for memory: such a part is inserted early, and gets
+its checkpoint only when the transaction's end has arrived.
 """
 
 import logging
@@ -10,16 +10,17 @@ from collections.abc import Callable
 
 import psycopg
 
-from orchestration.errors import UserError
 from orchestration.mirror import protocol
 from orchestration.mirror.batch import Batch
 from orchestration.mirror.catalog import Table, TypeResolver, find_table, target_name
-from orchestration.mirror.control import Checkpoint, Control, LossyValue, TableState, format_microseconds
+from orchestration.mirror.control import MADE_ANEW, Checkpoint, Control, LossyValue, TableState, format_microseconds
 from orchestration.mirror.inbox import KEEPALIVE, Chunk
 from orchestration.mirror.inserter import Inserter, Parcel
+from orchestration.mirror.keyless import ROW, read_snapshot, row_id
 from orchestration.mirror.layout import Layout, LayoutColumn, key_text
+from orchestration.mirror.numbers import WIDE, Numbers
 from orchestration.mirror.protocol import OLD_ROW, UNCHANGED, Relation, Values
-from orchestration.mirror.schema import reconcile, wanted_from_relation
+from orchestration.mirror.schema import CannotFollow, no_identity, reconcile, wanted_from_relation
 from orchestration.mirror.target import Target, is_nullable
 from orchestration.mirror.toast import PendingRow, RowCache
 
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 # Rows kept in memory before they are inserted, whole transaction or not: about 20 thousand orders. Two such batches are
 # in memory, one that grows and one that is being inserted.
 _BATCH_BYTES = 8 * 1024 * 1024
+# Replica identities whose columns the stream flags: DEFAULT and USING INDEX.
+_BY_INDEX = "di"
 # How soon to look again whether the batch before is inserted.
 _BUSY_SECONDS = 0.005
 # Postgres takes a commit's time just before it writes the commit to the WAL, so two commits may be in the WAL in the
@@ -50,6 +53,7 @@ class Applier:
         version_base: int,
         flush_seconds: float,
         last: Checkpoint,
+        numbers: Numbers,
         on_stale: Callable[[str, str], None],
     ) -> None:
         self._source = source
@@ -60,21 +64,27 @@ class Applier:
         self._on_stale = on_stale
         self._resolver = TypeResolver(source)
         self._layouts: dict[int, Layout] = {}
+        self._announced: dict[int, tuple[Relation, Table | None]] = {}
+        # Tables whose copies are made anew. What comes of them is in the copy that they will get, which is taken later.
+        self._awaiting: dict[int, Relation] = {}
         self._cache = RowCache()
         self._batch = Batch()
         self._lost: list[tuple[int, bytes]] = []
         # The state of the stream: inside a transaction, and what has been committed but not checkpointed.
         self._in_transaction = False
-        self._commit_time = 0
+        self._xid = self._commit_time = 0
+        # The record of the last row that nothing identifies, and its place among the rows of that record.
+        self._record, self._place = 0, 0
         self._commits = False
         self._reply_wanted = False
         self._arrived = 0.0
-        self._next = last
+        self._lsn, self._watermark = last.lsn, last.watermark
+        self._numbers = numbers
         # While a table waits to be copied, nothing more counts as complete: the watermark stands.
         self.is_whole = True
         self._inserter = Inserter(source, target, control, last)
         self.tables: dict[str, TableState] = {}
-        self._number(last.applied + 1)
+        self._suffixes()
 
     @property
     def at_boundary(self) -> bool:
@@ -103,7 +113,7 @@ class Applier:
             elif kind == protocol.DELETE:
                 self._delete(lsn, payload)
             elif kind == protocol.BEGIN:
-                _, self._commit_time = protocol.decode_begin(payload)
+                self._xid, self._commit_time = protocol.decode_begin(payload)
                 self._in_transaction = True
                 self._suffixes()
                 continue
@@ -122,16 +132,16 @@ class Applier:
     def flush(self) -> None:
         """Begin to insert what is complete, with its checkpoint; only between transactions, and if there is any."""
         if self._commits and not self._in_transaction:
-            self._checkpoint(self._next.lsn, self._next.watermark)
+            self._checkpoint()
 
     def settle(self) -> None:
         """Insert and checkpoint everything that is complete, and wait for it."""
         self.flush()
         self._inserter.drain()
 
-    def write_checkpoint(self, lsn: int, watermark: int) -> None:
-        """Record that everything up to `lsn` is visible under the current batch number, and begin the next batch."""
-        self._checkpoint(lsn, watermark)
+    def write_checkpoint(self) -> None:
+        """Record that everything that has a number is visible."""
+        self._checkpoint()
         self._inserter.drain()
 
     def _due(self) -> bool:
@@ -141,16 +151,9 @@ class Applier:
         """
         return time.monotonic() >= self._arrived + self._flush_seconds and not self._inserter.busy
 
-    @property
-    def applied(self) -> int:
-        """The number of the batch in progress."""
-        return self._applied
-
-    def _checkpoint(self, lsn: int, watermark: int) -> None:
-        self._next = Checkpoint(self._applied, max(lsn, self._next.lsn), watermark)
-        self._submit(self._next)
+    def _checkpoint(self) -> None:
+        self._submit(Checkpoint(self._numbers.take(), self._lsn, self._watermark))
         self._commits = False
-        self._number(self._applied + 1)
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -166,15 +169,11 @@ class Applier:
         wanted, self._reply_wanted = self._reply_wanted, False
         return wanted
 
-    def _number(self, applied: int) -> None:
-        self._applied = applied
-        self._suffixes()
-
     def _suffixes(self) -> None:
-        """Render what follows the version in each line; it is the same for all rows of a transaction and batch."""
+        """Render what stands between version and number in each line; it is the same for all rows of a transaction."""
         moment = format_microseconds(self._commit_time)
         self._inserted, self._updated, self._deleted = (
-            f"\t{deleted}\t{moment}\t{self._applied}\t{operation}\n".encode()
+            f"\t{deleted}\t{moment}\t{operation}\t".encode()
             for deleted, operation in ((0, "insert"), (0, "update"), (1, "delete"))
         )
 
@@ -183,10 +182,9 @@ class Applier:
             self._arrived = arrived
         self._in_transaction = False
         self._commits = True
-        watermark = self._next.watermark
+        self._lsn = end_lsn
         if self.is_whole:
-            watermark = max(watermark, self._commit_time - WATERMARK_MARGIN_MICROSECONDS)
-        self._next = Checkpoint(self._applied, end_lsn, watermark)
+            self._watermark = max(self._watermark, self._commit_time - WATERMARK_MARGIN_MICROSECONDS)
         if self._due():
             self.flush()
 
@@ -196,18 +194,30 @@ class Applier:
             return
         self._reply_wanted = True
         self.flush()
-        if wal_end > self._next.lsn:
-            self._checkpoint(wal_end, self._next.watermark)
+        if wal_end > self._lsn:
+            self._lsn = wal_end
+            self._checkpoint()
 
     def _insert(self, lsn: int, payload: bytes) -> None:
         oid, values = protocol.decode_insert(payload)
-        layout = self._layouts[oid]
-        self._cache.put((oid, layout.key_of(values)), values, len(payload))
+        layout = self._layouts.get(oid)
+        if layout is None:
+            return
+        if layout.is_keyless:
+            state = self.tables.get(layout.target)
+            if state is not None and state.snapshot and read_snapshot(state.snapshot).holds(self._xid):
+                return
+            self._record, self._place = lsn, self._place + 1 if lsn == self._record else 0
+            values.append(row_id(lsn + self._version_base, self._place))
+        else:
+            self._cache.put((oid, layout.key_of(values)), values, len(payload))
         self._add(oid, layout, values, lsn, len(payload), self._inserted)
 
     def _update(self, lsn: int, payload: bytes) -> None:
         oid, kind, old, values = protocol.decode_update(payload)
-        layout = self._layouts[oid]
+        layout = self._layouts.get(oid)
+        if layout is None:
+            return
         key = layout.key_of(values)
         old_key = layout.key_of(old) if kind else key
         if UNCHANGED in values:
@@ -221,7 +231,8 @@ class Applier:
             self._cache.forget((oid, key))
             missing = tuple(index for index, value in enumerate(values) if value == UNCHANGED)
             rows = self._batch.rows_of(oid, layout)
-            rows.pending.append(PendingRow(layout, old_key, lsn + self._version_base, missing, values, self._updated))
+            suffix = b"%b%d\n" % (self._updated, self._numbers.take())
+            rows.pending.append(PendingRow(layout, old_key, lsn + self._version_base, missing, values, suffix))
             self._batch.size += len(payload)
             return
         self._cache.put((oid, key), values, sum(map(len, values)))
@@ -229,7 +240,9 @@ class Applier:
 
     def _delete(self, lsn: int, payload: bytes) -> None:
         oid, kind, old = protocol.decode_delete(payload)
-        layout = self._layouts[oid]
+        layout = self._layouts.get(oid)
+        if layout is None:
+            return
         key = layout.key_of(old)
         self._cache.forget((oid, key))
         if kind == OLD_ROW:
@@ -242,25 +255,34 @@ class Applier:
         version = lsn + self._version_base
         if self._lost:
             self._record_lost(layout, values, version)
-        self._batch.rows_of(oid, layout).lines.append(b"%b\t%d%b" % (line, version, suffix))
+        self._numbers.last += 1
+        line = b"%b\t%d%b%d\n" % (line, version, suffix, self._numbers.last)
+        self._batch.rows_of(oid, layout).lines.append(line)
         self._batch.size += size
 
     def _bury(self, oid: int, layout: Layout, key: tuple[bytes, ...], lsn: int) -> None:
-        line = b"%b\t%d%b" % (layout.render_key(key), lsn + self._version_base, self._deleted)
+        self._numbers.last += 1
+        version = lsn + self._version_base
+        line = b"%b\t%d%b%d\n" % (layout.render_key(key), version, self._deleted, self._numbers.last)
         self._batch.rows_of(oid, layout).lines.append(line)
         self._batch.size += len(line)
 
     def _truncate(self, lsn: int, oids: tuple[int, ...]) -> None:
         self._settle()
         for oid in oids:
+            if oid in self._awaiting:
+                continue
             self._cache.forget_relation(oid)
             version = lsn + self._version_base
             moment = format_microseconds(self._commit_time)
-            self._target.bury_rows(self._layouts[oid].target, version, moment, self._applied)
+            self._target.bury_rows(self._layouts[oid].target, version, moment, self._numbers.take(WIDE))
 
     def _relation(self, relation: Relation) -> None:
         """Follow the layout that the stream announces. It may change within a transaction."""
         table = find_table(self._source, relation.oid)
+        if self._announced.get(relation.oid) == (relation, table):
+            # Each big transaction announces its tables anew, for none knows whether another one will be rolled back.
+            return
         name = target_name(relation.schema, relation.name)
         # Rows at hand have the layout from before.
         self._settle()
@@ -268,8 +290,17 @@ class Applier:
         key = table.key if table else tuple(column.name for column in relation.columns if column.in_identity)
         if not key:
             raise no_identity(relation.schema, relation.name)
+        if not _same_identity(relation, key):
+            # The catalog is ahead of the stream: all rows of this layout are older than the next copy of the table.
+            self._await(name, relation, table, "its rows are identified by other columns now")
+            return
         wanted = wanted_from_relation(relation, table, self._resolver)
-        outcome = reconcile(self._target, name, wanted, key)
+        try:
+            outcome = reconcile(self._target, name, wanted, key)
+        except CannotFollow as reason:
+            self._await(name, relation, table, str(reason))
+            return
+        self._awaiting.pop(relation.oid, None)
         names = [column.name for column in wanted]
         columns = tuple(LayoutColumn(column.name, column.mapping, column.name in key) for column in wanted)
         not_null = tuple(
@@ -278,8 +309,27 @@ class Applier:
             if column.name not in key and column.mapping.nullable and not is_nullable(outcome.types[column.name])
         )
         places = tuple(names.index(column) for column in key)
+        self._announced[relation.oid] = (relation, table)
         self._layouts[relation.oid] = Layout(name, (relation.schema, relation.name), columns, places, not_null)
         self._notice_stale(name, table, outcome.stale)
+
+    def _await(self, name: str, relation: Relation, table: Table | None, reason: str) -> None:
+        """Leave out what comes of a table until it is made anew, also after a restart."""
+        if table is None:
+            return
+        self._layouts.pop(relation.oid, None)
+        self._announced.pop(relation.oid, None)
+        self._awaiting[relation.oid] = relation
+        if self.tables.pop(name, None) is not None:
+            self._control.write_table(name, TableState(table.oid, table.storage, table.membership, MADE_ANEW))
+        self._on_stale(name, reason)
+
+    def take_up(self, name: str) -> None:
+        """Apply again what comes of a table that was made anew; not what is from before the change that led to it."""
+        for relation in [r for r in self._awaiting.values() if target_name(r.schema, r.name) == name]:
+            table = find_table(self._source, relation.oid)
+            if table is not None and _same_identity(relation, table.key):
+                self._relation(relation)
 
     def _notice_stale(self, name: str, table: Table | None, reason: str) -> None:
         state = self.tables.get(name)
@@ -296,7 +346,7 @@ class Applier:
             self._on_stale(name, reason)
 
     def _submit(self, checkpoint: Checkpoint | None) -> None:
-        """Hand the rows at hand to the inserter, under the current batch number."""
+        """Hand the rows at hand to the inserter."""
         batch, self._batch = self._batch, Batch()
         self._inserter.submit(Parcel(batch.in_insert_order(), batch.lossy, checkpoint))
 
@@ -318,9 +368,8 @@ class Applier:
         self._lost.clear()
 
 
-def no_identity(schema: str, name: str) -> UserError:
-    """Explain that a table's rows cannot be told apart."""
-    return UserError(
-        f"Table {schema}.{name} is published but has no usable identity (a primary key that is not deferrable).",
-        f'Add a primary key, or take it out: ALTER PUBLICATION ... DROP TABLE "{schema}"."{name}";',
-    )
+def _same_identity(relation: Relation, key: tuple[str, ...]) -> bool:
+    """Whether the stream and the catalog identify rows by the same columns."""
+    if relation.identity not in _BY_INDEX:
+        return True
+    return {column.name for column in relation.columns if column.in_identity} == set(key) - {ROW}

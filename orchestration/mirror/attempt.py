@@ -5,23 +5,27 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import psycopg
 
 from orchestration.errors import UserError
 from orchestration.mirror.applier import WATERMARK_MARGIN_MICROSECONDS, Applier
-from orchestration.mirror.catalog import current_lsn, published_tables, read_publication, read_slot
-from orchestration.mirror.control import Checkpoint, Control, Position, TableState, format_microseconds
+from orchestration.mirror.assembly import Assembly
+from orchestration.mirror.catalog import Table, current_lsn, published_tables, read_publication, read_slot
+from orchestration.mirror.control import MADE_ANEW, Checkpoint, Control, Copying, Position, TableState
+from orchestration.mirror.copier import Copier
 from orchestration.mirror.durability import Durability
 from orchestration.mirror.heartbeat import Heartbeat
 from orchestration.mirror.inbox import Inbox
 from orchestration.mirror.lsn import format_lsn
-from orchestration.mirror.position import check_mark, check_publication, check_slot
+from orchestration.mirror.numbers import Numbers
+from orchestration.mirror.position import check_mark, check_publication, check_server, check_slot
 from orchestration.mirror.publication import add_new_tables, ensure_publication
-from orchestration.mirror.replication import NewSlot, ReplicationSession, ReplicationStream
+from orchestration.mirror.replication import ReplicationSession, ReplicationStream
 from orchestration.mirror.resync import Resyncer, blocking_sessions
-from orchestration.mirror.session import open_session, replication_conninfo
-from orchestration.mirror.snapshot import TableCopier
+from orchestration.mirror.schema import CannotFollow
+from orchestration.mirror.session import replication_conninfo
 from orchestration.mirror.target import Target
 from orchestration.settings import Settings
 
@@ -40,7 +44,10 @@ class Stopped(Exception):
 
 
 class Attempt:
-    """One attempt: from the check of the position to the end of the stream."""
+    """One attempt: from the check of the position to the end of the stream.
+
+    `early`: the source sends big transactions while they are still open.
+    """
 
     def __init__(
         self,
@@ -50,6 +57,8 @@ class Attempt:
         stop: threading.Event,
         on_slot_held: Callable[[], None],
         on_streaming: Callable[[], None],
+        *,
+        early: bool,
     ) -> None:
         self._settings = settings
         self._source = source
@@ -57,6 +66,7 @@ class Attempt:
         self._stop = stop
         self._on_slot_held = on_slot_held
         self._on_streaming = on_streaming
+        self._early = early
         self._slot = settings.mirror_slot
         self._control = Control(target, self._slot)
         self._inbox = Inbox(_INBOX_BYTES)
@@ -76,6 +86,7 @@ class Attempt:
             self._resume(position)
 
     def _preflight(self) -> None:
+        check_server(self._source.info.server_version)
         row = self._source.execute("show wal_level").fetchone()
         if row is None or row[0] != "logical":
             raise UserError(
@@ -96,6 +107,7 @@ class Attempt:
             for table in tables:
                 if table.key and sorted(self._target.key(table.target)) not in ([], sorted(table.key)):
                     self._target.drop_copy(table.target)
+            is_empty = all(self._target.is_empty(table.target) for table in tables)
             newest = max((self._target.newest_version(table.target) for table in tables), default=0)
             identity = commands.identify()
             lsn = current_lsn(self._source)
@@ -128,42 +140,52 @@ class Attempt:
         try:
             # An empty warehouse gets version 0, which every change beats. Rows that are there already are beaten by
             # the end of the WAL from before the slot, which still is below every change that the slot will send.
-            version = base + lsn if newest else 0
-            last = self._copy_all(position, created, commands, version)
-            last = replace(last, applied=last.applied + 1, watermark=max(last.watermark, complete_until))
+            version = 0 if is_empty else base + lsn
+            checkpoint = self._control.read_checkpoint()
+            last = Checkpoint(0, created.consistent_lsn, checkpoint.watermark if checkpoint else 0)
+            numbers = Numbers(self._control.first_number())
+            with Copier(self._settings, self._target, self._control, numbers, self._check, created.snapshot) as copier:
+                commands.close()
+                plan = {
+                    table.target: Copying(_state_of(table, position.generation), version, set())
+                    for table in copier.tables()
+                }
+                for name, copying in plan.items():
+                    self._control.write_range(name, copying)
+                self._copy(copier, plan, numbers, last, own_snapshot=True)
+            last = Checkpoint(numbers.take(), last.lsn, max(last.watermark, complete_until))
             self._control.write_checkpoint(last)
-            self._run_stream(stream, position, last)
+            self._run_stream(stream, position, numbers, last)
         finally:
             commands.close()
             stream.close()
 
-    def _copy_all(self, position: Position, created: NewSlot, commands: ReplicationSession, version: int) -> Checkpoint:
-        self._report("snapshotting", "")
-        before = self._control.read_checkpoint()
-        watermark = before.watermark if before else 0
-        applied = self._control.first_batch_number()
-        with open_session(self._settings, "snapshot") as session:
-            session.execute("begin isolation level repeatable read read only")
-            session.execute(f"set transaction snapshot '{created.snapshot}'".encode())
-            commands.close()
-            row = session.execute("select (extract(epoch from now()) * 1000000)::bigint").fetchone()
-            now = int(row[0]) if row else 0
-            moment = format_microseconds(now)
-            copier = TableCopier(session, self._target, self._control, self._check)
-            last = Checkpoint(applied - 1, created.consistent_lsn, watermark)
-            for table in published_tables(session, self._settings.mirror_publication):
-                started = time.monotonic()
-                self._report("snapshotting", table.target)
-                last = replace(last, applied=last.applied + 1)
-                size = copier.copy(table, version, last.applied, moment)
-                if version:
-                    self._target.bury_rows(table.target, version, moment, last.applied, before=last.applied)
-                self._control.write_checkpoint(last)
-                state = TableState(table.oid, table.storage, table.membership, position.generation)
-                self._control.write_table(table.target, state)
-                logger.info("table %s copied: %.1f MB in %.1f s", table.target, size / 1e6, time.monotonic() - started)
-            session.rollback()
-        return last
+    def _copy(
+        self, copier: Copier, plan: dict[str, Copying], numbers: Numbers, last: Checkpoint, *, own_snapshot: bool
+    ) -> None:
+        """Copy what is not done of the planned tables that are still the same.
+
+        A range that was copied in the slot's own snapshot stays right, for all changes since are in the stream. So does
+        one that is copied in a later snapshot, at the same version: what it has of those changes is beaten by them. But
+        where nothing identifies a row, only the slot's own snapshot has none that the stream brings as well.
+        """
+        for table in copier.tables():
+            copying = plan.get(table.target)
+            if copying is None or copying.state != _state_of(table, copying.state.generation):
+                continue
+            if table.is_keyless and not own_snapshot:
+                continue
+            started = time.monotonic()
+            self._report("snapshotting", table.target)
+            record = partial(self._control.write_range, table.target, copying)
+            try:
+                size = copier.copy(table, copying.version, copying.done, record)
+            except CannotFollow as reason:
+                logger.info("table %s will be made anew: %s", table.target, reason)
+                continue
+            self._control.write_checkpoint(replace(last, applied=numbers.take()))
+            self._control.write_table(table.target, copying.state)
+            logger.info("table %s copied: %.1f MB in %.1f s", table.target, size / 1e6, time.monotonic() - started)
 
     def _resume(self, position: Position) -> None:
         """Continue after the last acknowledged transaction."""
@@ -171,14 +193,14 @@ class Attempt:
         try:
             identity = stream_session.identify()
             # The slot is the lock: what follows is read while no other mirror can write.
-            stream_session.start(self._slot, self._settings.mirror_publication)
+            stream_session.start(self._slot, self._settings.mirror_publication, early=self._early)
             self._on_slot_held()
             self._report("starting", "continuing")
             slot = read_slot(self._source, self._slot)
             check_slot(position, slot, self._slot, self._source.info.dbname)
             checkpoint = self._control.read_checkpoint()
+            whole = self._control.read_tables()
             if slot is not None:
-                whole = self._control.read_tables()
                 check_mark(position, slot, identity, checkpoint, whole, self._target.tables())
         except BaseException:
             stream_session.close()
@@ -186,15 +208,22 @@ class Attempt:
         stream = ReplicationStream(stream_session, self._inbox)
         try:
             last = checkpoint or Checkpoint(0, position.consistent_lsn, 0)
-            self._run_stream(stream, position, replace(last, applied=self._control.first_batch_number() - 1))
+            numbers = Numbers(self._control.first_number())
+            copying = self._control.read_copying(position.generation)
+            unfinished = {name: table for name, table in copying.items() if not _is_whole(whole.get(name), table)}
+            if unfinished:
+                with Copier(self._settings, self._target, self._control, numbers, self._check) as copier:
+                    self._copy(copier, unfinished, numbers, last, own_snapshot=False)
+            self._run_stream(stream, position, numbers, last)
         finally:
             stream.close()
 
-    def _run_stream(self, stream: ReplicationStream, position: Position, last: Checkpoint) -> None:
+    def _run_stream(self, stream: ReplicationStream, position: Position, numbers: Numbers, last: Checkpoint) -> None:
         """Stream until stopped; what is complete is made durable and acknowledged before this returns."""
         sync_target = Target(self._settings)
         durability = Durability(sync_target, stream.acknowledge, self._inbox.fail)
         heartbeat = Heartbeat(self._settings)
+        assembly = Assembly(self._inbox, self._settings.state_dir / "mirror")
         applier = Applier(
             self._source,
             self._target,
@@ -202,6 +231,7 @@ class Attempt:
             version_base=position.version_base,
             flush_seconds=self._settings.mirror_flush_ms / 1000,
             last=last,
+            numbers=numbers,
             on_stale=self._stale.__setitem__,
         )
         resyncer = Resyncer(
@@ -211,14 +241,16 @@ class Attempt:
             self._control,
             version_base=position.version_base,
             generation=position.generation,
+            numbers=numbers,
             check=self._check,
         )
         try:
             self._find_incomplete(applier, position)
-            self._loop(applier, resyncer, durability, heartbeat, position.publication_oid)
+            self._loop(assembly, applier, resyncer, durability, heartbeat, position.publication_oid)
             applier.settle()
             durability.written(applier.checkpoint.lsn, urgent=True)
         finally:
+            assembly.close()
             applier.close()
             heartbeat.close()
             durability.close()
@@ -237,13 +269,18 @@ class Attempt:
         add_new_tables(self._source, self._settings.mirror_publication)
         oid, members = read_publication(self._source, self._settings.mirror_publication)
         check_publication(oid, publication_oid, self._settings.mirror_publication)
-        for name, membership in members.items():
+        for name, member in members.items():
             state = applier.tables.get(name)
-            if name not in resyncer.waiting and (state is None or state.membership != membership):
+            if name in resyncer.waiting:
+                continue
+            if state is None or state.membership != member.membership:
                 self._stale[name] = "it is newly published"
+            elif (state.oid, state.storage) != (member.oid, member.storage):
+                self._stale[name] = "its storage was rewritten"
 
     def _loop(
         self,
+        assembly: Assembly,
         applier: Applier,
         resyncer: Resyncer,
         durability: Durability,
@@ -254,7 +291,7 @@ class Attempt:
         streaming = ""
         while not self._stop.is_set():
             due = applier.seconds_until_due if applier.at_boundary else None
-            chunk = self._inbox.take(_IDLE_SECONDS if due is None else min(due, _IDLE_SECONDS))
+            chunk = assembly.take(_IDLE_SECONDS if due is None else min(due, _IDLE_SECONDS))
             applier.is_whole = not self._stale and not resyncer.waiting
             if chunk is not None:
                 applier.apply(chunk)
@@ -287,7 +324,7 @@ class Attempt:
     def _start_stream(self) -> ReplicationStream:
         session = self._open_replication()
         try:
-            session.start(self._slot, self._settings.mirror_publication)
+            session.start(self._slot, self._settings.mirror_publication, early=self._early)
         except BaseException:
             session.close()
             raise
@@ -313,3 +350,12 @@ class Attempt:
     def _check(self) -> None:
         if self._stop.is_set():
             raise Stopped
+
+
+def _state_of(table: Table, generation: int) -> TableState:
+    return TableState(table.oid, table.storage, table.membership, generation)
+
+
+def _is_whole(state: TableState | None, copying: Copying) -> bool:
+    """Whether the first copy of a table has no more to do: it came to its end, or the table must be made anew."""
+    return state is not None and state.generation in (copying.state.generation, MADE_ANEW)

@@ -5,6 +5,7 @@ from typing import Any
 
 import psycopg
 
+from orchestration.mirror.keyless import ROW
 from orchestration.mirror.types import SourceType
 
 # The tables of the source that the models know, parents before children.
@@ -23,6 +24,19 @@ KNOWN_TABLES = (
 )
 SCHEMA = "public"
 
+# Where the rows of a table are: another number after its rows were rewritten. That of a partitioned table changes also
+# when a partition comes or goes, with its rows and without a word in the stream.
+_STORAGE = """
+    case c.relkind
+        when 'p' then (
+            select hashtext(coalesce(string_agg(concat(relid::oid, ':', pg_relation_filenode(relid)), ','), ''))
+                   & 2147483647
+            from (select relid from pg_partition_tree(c.oid) where isleaf order by relid) leaves
+        )
+        else c.relfilenode::bigint
+    end
+"""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -40,7 +54,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A published table. `key` is its usable identity in index order, empty when it has none.
+    """A published table. `key` is its usable identity in index order.
+
+    It is `_row` where rows are only inserted because nothing identifies them, and empty where they are updated all the
+    same, under REPLICA IDENTITY FULL without a primary key.
 
     `membership` is the OID of its entry in the publication, 0 when the publication covers a schema or everything.
     """
@@ -54,6 +71,11 @@ class Table:
     columns: tuple[Column, ...]
     row_filter: str | None
     membership: int = 0
+
+    @property
+    def is_keyless(self) -> bool:
+        """Whether nothing identifies its rows, so that they are only inserted."""
+        return self.key == (ROW,)
 
     @property
     def target(self) -> str:
@@ -97,8 +119,8 @@ def read_slot(connection: psycopg.Connection, name: str) -> Slot | None:
 def published_tables(connection: psycopg.Connection, publication: str) -> list[Table]:
     """Return the tables of a publication, parents before children, then by name."""
     rows = connection.execute(
-        """
-        select c.oid::bigint, n.nspname, c.relname, c.relfilenode::bigint, c.relreplident,
+        f"""
+        select c.oid::bigint, n.nspname, c.relname, {_STORAGE}, c.relreplident,
                to_jsonb(p) -> 'attnames', to_jsonb(p) ->> 'rowfilter', coalesce(r.oid::bigint, 0)
         from pg_publication_tables p
         join pg_publication b on b.pubname = p.pubname
@@ -113,11 +135,21 @@ def published_tables(connection: psycopg.Connection, publication: str) -> list[T
     return sorted(tables, key=lambda table: (insert_rank(table.target), table.target))
 
 
-def read_publication(connection: psycopg.Connection, publication: str) -> tuple[int, dict[str, int]]:
-    """Return the OID of a publication, 0 when it does not exist, and its tables' memberships by name of the copy."""
+@dataclass(frozen=True)
+class Member:
+    """A table of a publication: OID, storage and membership as in `Table`."""
+
+    oid: int
+    storage: int
+    membership: int
+
+
+def read_publication(connection: psycopg.Connection, publication: str) -> tuple[int, dict[str, Member]]:
+    """Return the OID of a publication, 0 when it does not exist, and its tables by name of the copy."""
     rows = connection.execute(
-        """
-        select b.oid::bigint, p.schemaname, p.tablename, coalesce(r.oid::bigint, 0)
+        f"""
+        select b.oid::bigint, p.schemaname, p.tablename, coalesce(c.oid::bigint, 0), coalesce({_STORAGE}, 0),
+               coalesce(r.oid::bigint, 0)
         from pg_publication b
         left join pg_publication_tables p on p.pubname = b.pubname
         left join pg_namespace n on n.nspname = p.schemaname
@@ -127,7 +159,7 @@ def read_publication(connection: psycopg.Connection, publication: str) -> tuple[
         """,
         (publication,),
     ).fetchall()
-    members = {target_name(schema, name): membership for _, schema, name, membership in rows if name is not None}
+    members = {target_name(schema, name): Member(*member) for _, schema, name, *member in rows if name is not None}
     return (rows[0][0] if rows else 0), members
 
 
@@ -139,8 +171,8 @@ def target_name(schema: str, name: str) -> str:
 def find_table(connection: psycopg.Connection, oid: int) -> Table | None:
     """Return a table by its OID, None when it was dropped. Publication filters are not read."""
     row = connection.execute(
-        """
-        select c.oid::bigint, n.nspname, c.relname, c.relfilenode::bigint, c.relreplident, null, null, 0
+        f"""
+        select c.oid::bigint, n.nspname, c.relname, {_STORAGE}, c.relreplident, null, null, 0
         from pg_class c
         join pg_namespace n on n.oid = c.relnamespace
         where c.oid = %s
@@ -220,7 +252,7 @@ def _table(connection: psycopg.Connection, row: tuple[Any, ...]) -> Table:
         name,
         storage,
         identity,
-        _key(connection, oid, identity),
+        _key(connection, oid, identity) or (() if identity == "f" else (ROW,)),
         tuple(Column(*column) for column in columns if published_columns is None or column[0] in published_columns),
         row_filter,
         membership,
@@ -230,10 +262,9 @@ def _table(connection: psycopg.Connection, row: tuple[Any, ...]) -> Table:
 def _key(connection: psycopg.Connection, oid: int, identity: str) -> tuple[str, ...]:
     """Return the columns that identify a row in the stream, in index order.
 
-    A deferrable primary key is no identity. Under REPLICA IDENTITY FULL the primary key is the key of the copy.
+    A deferrable primary key is no identity. Under REPLICA IDENTITY FULL the primary key is the key of the copy; so it
+    is under NOTHING, where rows are only inserted.
     """
-    if identity == "n":
-        return ()
     rows = connection.execute(
         """
         select a.attname

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from orchestration.mirror.ranges import Range
 from orchestration.mirror.target import DATABASE, Target, table_name
 
-CHECKPOINT, STATUS, POSITION, TABLE, LOSSY = (
+CHECKPOINT, STATUS, POSITION, TABLE, RANGE, LOSSY = (
     "mirror_checkpoint",
     "mirror_status",
     "mirror_position",
     "mirror_table",
+    "mirror_range",
     "mirror_lossy_values",
 )
 _POSITION_COLUMNS = (
@@ -20,15 +22,22 @@ _POSITION_COLUMNS = (
 )
 _CHECKPOINT_DAYS = 3
 _TIME = "DateTime64(6, 'UTC')"
+_NOTHING = Range(0, 0)
 
-# A restart skips so many batch numbers. The batch in progress when a process died, or of a paused process that does
-# not know yet that another took over, is at most a few above the last checkpoint: its number is never given again.
-_RESTART_GAP = 1_000
+# The generation of a table that must be made anew: of none.
+MADE_ANEW = 0
+
+# A restart skips so many numbers. The rows that have no checkpoint when a process died, or of a paused process that
+# does not know yet that another took over, are fewer by far: their numbers are never given again.
+_RESTART_GAP = 1 << 40
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The newest complete batch. `watermark` is in Unix microseconds, 0 when nothing is known to be complete."""
+    """Everything numbered up to `applied` is visible, which is the source as of `lsn`.
+
+    `watermark` is in Unix microseconds, 0 when nothing is known to be complete.
+    """
 
     applied: int
     lsn: int
@@ -58,12 +67,26 @@ class TableState:
     """A table whose rows are all copied: OID and storage (relfilenode) in the source at that time.
 
     `membership` is the OID of its entry in the publication: another one means that it was taken out and put back.
+    `snapshot` is that of a copy that was made beside the stream, of a table whose rows nothing identifies.
     """
 
     oid: int
     storage: int
     membership: int
     generation: int
+    snapshot: str = ""
+
+
+@dataclass
+class Copying:
+    """A table that is being copied since the slot was made, at `version`, and the ranges that are done.
+
+    `state` is the one that it gets when it is whole.
+    """
+
+    state: TableState
+    version: int
+    done: set[Range]
 
 
 @dataclass(frozen=True)
@@ -117,10 +140,22 @@ class Control:
             TABLE,
             [
                 *("slot String", "table_name String", "oid UInt32", "storage UInt32", "membership UInt32"),
-                *("generation UInt32", f"recorded_at {_TIME}"),
+                *("generation UInt32", "snapshot String", f"recorded_at {_TIME}"),
             ],
             "ReplacingMergeTree(recorded_at)",
             "ORDER BY (slot, table_name)",
+        )
+        # Made without it by earlier versions.
+        self._target.complete(TABLE, [("snapshot", "String")])
+        create(
+            RANGE,
+            [
+                *("slot String", "generation UInt32", "table_name String", "oid UInt32", "storage UInt32"),
+                *("membership UInt32", "version UInt64", "first_block UInt32", "end_block UInt32"),
+                f"recorded_at {_TIME}",
+            ],
+            "ReplacingMergeTree(recorded_at)",
+            "ORDER BY (slot, generation, table_name, first_block, end_block)",
         )
         create(
             LOSSY,
@@ -154,8 +189,8 @@ class Control:
         )
         return Checkpoint(*rows[0]) if rows else None
 
-    def first_batch_number(self) -> int:
-        """Return a batch number above all that were ever given, to any slot.
+    def first_number(self) -> int:
+        """Return a number for `_applied` above all that were ever given, to any slot.
 
         In a warehouse without any checkpoint it starts at the clock's milliseconds, so that readers who kept a cursor
         while `torghut_raw` was dropped and made again still see growing numbers.
@@ -185,7 +220,7 @@ class Control:
     def read_tables(self) -> dict[str, TableState]:
         """Return the tables that are whole, by name of the copy."""
         rows = self._query(
-            "table_name, oid, storage, membership, generation", TABLE, "FINAL WHERE slot = {slot:String}"
+            "table_name, oid, storage, membership, generation, snapshot", TABLE, "FINAL WHERE slot = {slot:String}"
         )
         return {row[0]: TableState(*row[1:]) for row in rows}
 
@@ -193,8 +228,36 @@ class Control:
         """Record that a table is whole."""
         self._insert(
             TABLE,
-            ("table_name", "oid", "storage", "membership", "generation"),
-            [[name, state.oid, state.storage, state.membership, state.generation]],
+            ("table_name", "oid", "storage", "membership", "generation", "snapshot"),
+            [[name, state.oid, state.storage, state.membership, state.generation, state.snapshot]],
+        )
+
+    def read_copying(self, generation: int) -> dict[str, Copying]:
+        """Return the tables whose first copy has begun in this generation, by name."""
+        rows = self._query(
+            "table_name, oid, storage, membership, generation, version, first_block, end_block",
+            RANGE,
+            f"FINAL WHERE slot = {{slot:String}} AND generation = {generation}",
+        )
+        found: dict[str, Copying] = {}
+        for name, *state, version, first, end in rows:
+            copying = found.setdefault(name, Copying(TableState(*state), version, set()))
+            if end:
+                copying.done.add(Range(first, end))
+        return found
+
+    def write_range(self, name: str, copying: Copying, blocks: Range = _NOTHING) -> None:
+        """Record that a range of a table is copied; without one, that its copy begins."""
+        state = copying.state
+        self._insert(
+            RANGE,
+            ("table_name", "oid", "storage", "membership", "generation", "version", "first_block", "end_block"),
+            [
+                [
+                    *(name, state.oid, state.storage, state.membership, state.generation),
+                    *(copying.version, blocks.first, blocks.end),
+                ]
+            ],
         )
 
     def write_lossy(self, values: Iterable[LossyValue]) -> None:

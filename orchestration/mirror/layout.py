@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from orchestration.mirror.keyless import ROW
 from orchestration.mirror.protocol import NULL, Values
 from orchestration.mirror.types import Lossy, Mapping, escape
 
@@ -41,6 +42,7 @@ class Layout:
     _converters: list[tuple[int, Callable[[bytes], bytes]]] = field(init=False)
     _plain: list[int] = field(init=False)
     _null_fields: list[tuple[int, bytes]] = field(init=False)
+    is_keyless: bool = field(init=False)
     _tabs: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,6 +51,7 @@ class Layout:
         self._converters = [(index, mapping.convert) for index, mapping in mappings if mapping.convert is not None]
         self._plain = [index for index, mapping in mappings if mapping.convert is None]
         self._null_fields = [(index, mapping.null) for index, mapping in mappings if not mapping.nullable]
+        self.is_keyless = bool(self.names) and self.names[-1] == ROW
         self._tabs = len(self.columns) - 1
 
     def key_of(self, values: Values) -> tuple[bytes, ...]:

@@ -14,6 +14,24 @@ from orchestration.mirror.replication import Identity
 REPAIR = "Run `jangar-quant mirror --resnapshot` to copy the tables again."
 
 
+# The first that sends a big transaction while it is still open.
+_OLDEST_SERVER = 14
+
+
+def check_server(version: int) -> None:
+    """Refuse a server (version as in `160004`) that cannot send what the mirror asks for.
+
+    Raises:
+        UserError: it is too old.
+    """
+    if version // 10_000 < _OLDEST_SERVER:
+        raise UserError(
+            f"The source is Postgres {version // 10_000}; the mirror needs {_OLDEST_SERVER} or newer, which sends big "
+            "transactions while they are still open.",
+            "Upgrade the source, or mirror a logical replica of it on a newer server.",
+        )
+
+
 def check_slot(position: Position | None, slot: Slot | None, name: str, database: str) -> None:
     """Refuse a slot that cannot continue what the warehouse holds.
 

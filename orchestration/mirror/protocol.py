@@ -1,4 +1,4 @@
-"""Mirror room: the pgoutput wire format (protocol version 1, text), decoded without I/O.
+"""Mirror room: the pgoutput wire format (protocol version 2, text), decoded without I/O.
 
 Values stay the bytes that Postgres sent. Two markers stand for what has no text; both contain NUL, which no Postgres
 text value can hold, so they cannot be mistaken for data.
@@ -14,6 +14,10 @@ UNCHANGED = b"\x00u"
 # Message types: the first byte of a payload.
 BEGIN, COMMIT, RELATION, TYPE, ORIGIN = b"BCRYO"
 INSERT, UPDATE, DELETE, TRUNCATE, MESSAGE = b"IUDTM"
+
+# A transaction that is sent while it is still open comes in segments from STREAM_START to STREAM_STOP. Within, every
+# message has the ID of its own (sub)transaction behind its type byte.
+STREAM_START, STREAM_STOP, STREAM_COMMIT, STREAM_ABORT = b"SEcA"
 
 # Kinds of the old tuple of an update or a delete.
 OLD_KEY, OLD_ROW = b"KO"
@@ -57,15 +61,21 @@ class Relation:
 
 
 def decode_begin(payload: bytes) -> tuple[int, int]:
-    """Return the LSN of the commit record and the commit time in Unix microseconds."""
-    lsn, microseconds, _ = _BEGIN(payload, 1)
-    return lsn, microseconds + _EPOCH_MICROSECONDS
+    """Return the ID of the transaction and its commit time in Unix microseconds."""
+    _, microseconds, xid = _BEGIN(payload, 1)
+    return xid, microseconds + _EPOCH_MICROSECONDS
 
 
 def decode_commit(payload: bytes) -> int:
     """Return the end LSN of the transaction: the only LSN that may be acknowledged for it."""
     end_lsn: int = _COMMIT(payload, 1)[2]
     return end_lsn
+
+
+def ends_of_streamed(payload: bytes) -> tuple[bytes, bytes]:
+    """Return the BEGIN and COMMIT of STREAM_COMMIT's transaction as they are when it is sent after its end."""
+    xid, commit_lsn, time = payload[1:5], payload[6:14], payload[22:30]
+    return b"B" + commit_lsn + time + xid, b"C" + payload[5:]
 
 
 def decode_relation(payload: bytes) -> Relation:

@@ -25,7 +25,9 @@ def ensure_publication(connection: psycopg.Connection, name: str) -> None:
             "The source has none of the tables that the models read (strategies, trade_decisions, executions, ...).",
             "Point TORGHUT_DB_DSN at Torghut's database, or run `jangar-quant source migrate` on an empty one.",
         )
-    statement = sql.SQL("create publication {} for table {}").format(sql.Identifier(name), _list(tables))
+    statement = sql.SQL("create publication {} for table {} with (publish_via_partition_root = true)").format(
+        sql.Identifier(name), _list(tables)
+    )
     try:
         connection.execute(statement)
     except psycopg.errors.InsufficientPrivilege as error:

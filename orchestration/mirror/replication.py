@@ -98,12 +98,13 @@ class ReplicationSession:
         """Drop a slot that is not in use."""
         self._execute(f'DROP_REPLICATION_SLOT "{name}"')
 
-    def start(self, slot: str, publication: str) -> None:
-        """Begin streaming from where the slot stands; a slot in use raises with SQLSTATE 55006."""
-        command = (
-            f'START_REPLICATION SLOT "{slot}" LOGICAL 0/0 '
-            f"(proto_version '1', publication_names '\"{publication}\"', messages 'true')"
-        )
+    def start(self, slot: str, publication: str, *, early: bool) -> None:
+        """Begin streaming from where the slot stands; a slot in use raises with SQLSTATE 55006.
+
+        `early`: big transactions come while they are still open.
+        """
+        options = f"proto_version '2', streaming '{'on' if early else 'off'}', messages 'true'"
+        command = f'START_REPLICATION SLOT "{slot}" LOGICAL 0/0 ({options}, publication_names \'"{publication}"\')'
         self._check(self.pg.exec_(command.encode()), pq.ExecStatus.COPY_BOTH)
 
     def end_stream(self, timeout: float) -> None:

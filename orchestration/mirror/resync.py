@@ -16,10 +16,11 @@ import psycopg
 
 from orchestration.mirror.applier import Applier
 from orchestration.mirror.catalog import Table, current_lsn, published_tables
-from orchestration.mirror.control import Control, TableState, format_microseconds
-from orchestration.mirror.session import open_session
-from orchestration.mirror.snapshot import TableCopier
-from orchestration.mirror.target import Target
+from orchestration.mirror.control import Control, TableState
+from orchestration.mirror.copier import Copier
+from orchestration.mirror.numbers import Numbers
+from orchestration.mirror.schema import CannotFollow
+from orchestration.mirror.target import NEXT, Target
 from orchestration.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Resyncer:
         *,
         version_base: int,
         generation: int,
+        numbers: Numbers,
         check: Callable[[], None],
     ) -> None:
         self._settings = settings
@@ -56,6 +58,7 @@ class Resyncer:
         self._control = control
         self._version_base = version_base
         self._generation = generation
+        self._numbers = numbers
         self._check = check
         self._requests: dict[str, _Request] = {}
         self._next_poll = 0.0
@@ -94,22 +97,33 @@ class Resyncer:
     def _copy(self, name: str, request: _Request, applier: Applier) -> None:
         applier.settle()
         started = time.monotonic()
-        with open_session(self._settings, "snapshot") as session:
-            session.execute("begin isolation level repeatable read read only")
-            row = session.execute("select (extract(epoch from now()) * 1000000)::bigint").fetchone()
-            moment = format_microseconds(int(row[0]) if row else 0)
-            copier = TableCopier(session, self._target, self._control, self._check)
-            size = copier.copy(request.table, request.version, applier.applied, moment)
-            session.rollback()
-        # What the snapshot does not have was deleted unseen.
-        self._target.bury_rows(name, request.version, moment, applier.applied, before=applier.applied)
-        applier.write_checkpoint(applier.checkpoint.lsn, applier.checkpoint.watermark)
+        # What the snapshot does not have was deleted unseen: the copier buries it.
+        with Copier(self._settings, self._target, self._control, self._numbers, self._check) as copier:
+            try:
+                if request.table.is_keyless and self._target.has_history(name):
+                    raise CannotFollow("nothing identifies its rows")
+                size = copier.copy(request.table, request.version)
+            except CannotFollow as reason:
+                size = self._copy_anew(copier, request, str(reason))
+        applier.write_checkpoint()
         table = request.table
-        state = TableState(table.oid, table.storage, table.membership, self._generation)
+        snapshot = copier.snapshot if table.is_keyless else ""
+        state = TableState(table.oid, table.storage, table.membership, self._generation, snapshot)
         self._control.write_table(name, state)
         applier.tables[name] = state
+        applier.take_up(name)
         del self._requests[name]
         logger.info("table %s copied: %.1f MB in %.1f s", name, size / 1e6, time.monotonic() - started)
+
+    def _copy_anew(self, copier: Copier, request: _Request, reason: str) -> int:
+        """Copy into new tables beside the old ones, then let them change places: readers see one or the other."""
+        name = request.table.target
+        logger.info("table %s will be made anew: %s", name, reason)
+        self._target.drop_copy(name + NEXT)
+        size = copier.copy(request.table, request.version, name=name + NEXT)
+        kept = self._target.exchange_copy(name, request.version)
+        logger.info("table %s was made anew; its history until now is %s", name, kept)
+        return size
 
     def _number(self, query: str) -> int:
         row = self._source.execute(query.encode()).fetchone()

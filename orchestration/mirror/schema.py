@@ -8,6 +8,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from orchestration.errors import UserError
 from orchestration.mirror.catalog import Table, TypeResolver
+from orchestration.mirror.keyless import ROW, ROW_MAPPING
 from orchestration.mirror.protocol import Relation
 from orchestration.mirror.target import Target, is_nullable, quote
 from orchestration.mirror.types import Lossy, Mapping, map_type
@@ -25,6 +26,10 @@ class WantedColumn:
     missing: bytes | None = None
 
 
+class CannotFollow(Exception):
+    """The copy cannot be altered to what the source's table is now; it must be made anew."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The copy's columns after reconciling, and why existing rows must be copied again (empty: they need not)."""
@@ -39,7 +44,7 @@ def wanted_from_table(table: Table, resolver: TypeResolver) -> list[WantedColumn
     for column in table.columns:
         mapping = map_type(resolver.resolve(column.type_oid, column.type_modifier))
         found.append(WantedColumn(column.name, mapping, column.name not in table.key and column.nullable))
-    return found
+    return found + _row_of(table)
 
 
 def wanted_from_relation(relation: Relation, table: Table | None, resolver: TypeResolver) -> list[WantedColumn]:
@@ -52,7 +57,7 @@ def wanted_from_relation(relation: Relation, table: Table | None, resolver: Type
         missing = _missing_field(mapping, known.missing) if known else None
         nullable = column.name not in key and (known is None or known.nullable)
         found.append(WantedColumn(column.name, mapping, nullable, missing))
-    return found
+    return found + _row_of(table)
 
 
 def reconcile(target: Target, name: str, wanted: Sequence[WantedColumn], key: Sequence[str]) -> Outcome:
@@ -61,7 +66,7 @@ def reconcile(target: Target, name: str, wanted: Sequence[WantedColumn], key: Se
     A column that the source no longer has stays, and can be NULL from now on.
 
     Raises:
-        UserError: the identity of the table's rows changed, or a column's type in a way that ClickHouse refuses.
+        CannotFollow: the identity of the table's rows changed, or a column's type in a way that ClickHouse refuses.
     """
     existing = target.columns(name)
     if not target.is_copy(name):
@@ -72,10 +77,7 @@ def reconcile(target: Target, name: str, wanted: Sequence[WantedColumn], key: Se
             return Outcome(existing, "")
         # Part of it was there before (see Target.create_copy), with narrower types: it follows below.
     if sorted(key) != sorted(target.key(name)):
-        raise UserError(
-            f"The identity of the rows of table {name} changed in the source; its copy is sorted by the old one.",
-            f"Run `jangar-quant mirror --resnapshot` to copy it again by ({', '.join(key)}).",
-        )
+        raise CannotFollow(f"its rows are identified by ({', '.join(key)}) now")
     actions, stale = [], ""
     names = {column.name for column in wanted}
     dropped = [column for column in existing if column not in names]
@@ -104,8 +106,19 @@ def reconcile(target: Target, name: str, wanted: Sequence[WantedColumn], key: Se
             existing[dropped_name] = make_nullable(kind)
             actions.append(f"MODIFY COLUMN {quote(dropped_name)} {existing[dropped_name]}")
     if actions:
-        apply(target, name, actions)
+        try:
+            apply(target, name, actions)
+        except UserError as error:
+            raise CannotFollow(error.message) from error
     return Outcome(existing, stale)
+
+
+def no_identity(schema: str, name: str) -> UserError:
+    """Explain that a table's rows cannot be told apart."""
+    return UserError(
+        f"Table {schema}.{name} is published with REPLICA IDENTITY FULL but has no primary key that is not deferrable.",
+        f'Add a primary key, or take it out: ALTER PUBLICATION ... DROP TABLE "{schema}"."{name}";',
+    )
 
 
 def apply(target: Target, name: str, actions: Sequence[str]) -> None:
@@ -117,12 +130,19 @@ def apply(target: Target, name: str, actions: Sequence[str]) -> None:
     try:
         target.alter_copy(name, actions)
     except DatabaseError as error:
+        if error.code is None:
+            # The connection failed, not the statement.
+            raise
         raise UserError(
             f"The copy of table {name} cannot follow a change of its columns ({'; '.join(actions)}): "
             f"{str(error).splitlines()[0][:300]}",
             "Run `jangar-quant mirror --resnapshot` to copy the table again.",
         ) from error
     logger.info("table %s: %s", name, "; ".join(actions))
+
+
+def _row_of(table: Table | None) -> list[WantedColumn]:
+    return [WantedColumn(ROW, ROW_MAPPING, False)] if table is not None and table.is_keyless else []
 
 
 def make_nullable(kind: str) -> str:

@@ -15,7 +15,14 @@ from orchestration.mirror.control import Checkpoint, Control
 from orchestration.mirror.replication import ReplicationError
 from orchestration.mirror.session import open_session
 from orchestration.mirror.target import Target
-from orchestration.mirror.trouble import Trouble, explain_replication, is_slot_in_use, source_trouble, warehouse_trouble
+from orchestration.mirror.trouble import (
+    Trouble,
+    explain_replication,
+    is_decoding_failure,
+    is_slot_in_use,
+    source_trouble,
+    warehouse_trouble,
+)
 from orchestration.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -36,6 +43,7 @@ class Service:
         self._source_known = self._warehouse_known = False
         self._following = False
         self._waiting_since: float | None = None
+        self._cannot_decode_early = False
 
     def stop(self) -> None:
         """Ask the service to drain and end; may be called from a signal handler or another thread."""
@@ -75,6 +83,7 @@ class Service:
                 self._tell("following: another mirror holds the slot; waiting to take over")
                 self._report_failure("follower", f"waiting on {socket.gethostname()} as pid {os.getpid()}")
             return
+        self._cannot_decode_early = is_decoding_failure(error)
         text = " ".join(str(error).split())[:500]
         self._tell(f"interrupted, trying again: {text}")
         self._report_failure("stalled", text)
@@ -104,9 +113,15 @@ class Service:
         try:
             source = self._open_source()
             try:
-                Attempt(self._settings, source, target, self._stop, self._slot_held, self._streaming).run(
-                    self._resnapshot
-                )
+                Attempt(
+                    self._settings,
+                    source,
+                    target,
+                    self._stop,
+                    self._slot_held,
+                    self._streaming,
+                    early=not self._cannot_decode_early,
+                ).run(self._resnapshot)
             except ReplicationError as error:
                 raise explain_replication(error, self._settings) from error
             finally:

@@ -1,153 +1,146 @@
-"""Mirror room: copies the rows of a whole table with COPY, in a snapshot of the source.
+"""Mirror room: copies the rows of a range of a table with COPY, in a snapshot of the source.
 
 The text of COPY goes to ClickHouse as it is; Postgres itself writes the few types that differ in ClickHouse's form.
-Only tables with arrays or bytea take the way through Python, row by row.
+Only tables with arrays or bytea take the way through Python, value by value.
 """
 
 import logging
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
 
-from orchestration.mirror.applier import no_identity
-from orchestration.mirror.catalog import Table, TypeResolver
+from orchestration.mirror.catalog import Table
 from orchestration.mirror.control import Control, LossyValue
+from orchestration.mirror.keyless import ROW, ROW_MAPPING
 from orchestration.mirror.layout import Layout, LayoutColumn, key_text
+from orchestration.mirror.numbers import Numbers
 from orchestration.mirror.protocol import NULL
-from orchestration.mirror.schema import WantedColumn, apply, make_nullable, reconcile, wanted_from_table
-from orchestration.mirror.target import Target, is_nullable, quote
+from orchestration.mirror.ranges import Range
+from orchestration.mirror.schema import WantedColumn
+from orchestration.mirror.target import Target
 
 logger = logging.getLogger(__name__)
 
-# One insert: big enough that parts are few, small enough that two of them and their parsing stay under 100 MB.
+# One insert: big enough that parts are few, small enough that several of them and their parsing stay under 100 MB.
 _INSERT_BYTES = 16 * 1024 * 1024
 _UNESCAPED = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
 
-class TableCopier:
-    """Copies tables through one session that is inside a read-only, repeatable-read transaction.
+@dataclass(frozen=True)
+class RangeCopier:
+    """Copies ranges of one table into the copy `name` at `version`.
 
-    `check` is called between inserts and may raise to give up.
+    May be used from several threads, each with a session of its own. `moment` stands in `_commit_ts`: when the snapshot
+    was taken, as ClickHouse reads it. `check` is called between inserts and may raise to give up. `widen` gets the
+    columns that must be able to hold NULL.
     """
 
-    def __init__(
-        self, session: psycopg.Connection, target: Target, control: Control, check: Callable[[], None]
-    ) -> None:
-        self._session = session
-        self._target = target
-        self._control = control
-        self._check = check
-        self._resolver = TypeResolver(session)
+    table: Table
+    name: str
+    wanted: list[WantedColumn]
+    version: int
+    moment: str
+    target: Target
+    control: Control
+    numbers: Numbers
+    check: Callable[[], None]
+    widen: Callable[[set[str]], None]
 
-    def copy(self, table: Table, version: int, applied: int, moment: str) -> int:
-        """Copy all rows at `version` under batch `applied`; return how many bytes of text that were.
-
-        `moment` stands in `_commit_ts`: when the snapshot was taken, as ClickHouse reads it.
-
-        Raises:
-            UserError: the table has no usable identity.
-        """
-        if not table.key:
-            raise no_identity(table.schema, table.name)
-        wanted = wanted_from_table(table, self._resolver)
-        outcome = reconcile(self._target, table.target, wanted, table.key)
-        self._keep_unfit(table, wanted, outcome.types, version)
-        names = [column.name for column in wanted]
-        suffix = f"\t{version}\t0\t{moment}\t{applied}\tsnapshot\n".encode()
-        simple = all(column.mapping.copied is not None for column in wanted)
+    def copy(self, session: psycopg.Connection, blocks: Range) -> int:
+        """Copy all rows of a range; return how many bytes of text that were."""
+        self._keep_unfit(session, blocks)
+        simple = all(column.mapping.copied is not None for column in self.wanted)
+        names = [column.name for column in self.wanted]
+        between = f"\t{self.version}\t0\t{self.moment}\tsnapshot\t".encode()
         size = 0
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="mirror-copy") as executor:
-            inserting: Future[None] | None = None
-            pieces = self._copied(table, wanted, suffix) if simple else self._converted(table, wanted, suffix, version)
-            for piece in pieces:
-                self._check()
-                size += len(piece)
-                if inserting is not None:
-                    inserting.result()
-                # COPY of the next piece goes on while ClickHouse takes this one.
-                inserting = executor.submit(self._target.insert_lines, table.target, names, piece)
-            if inserting is not None:
-                inserting.result()
-        return size
-
-    def _copied(self, table: Table, wanted: list[WantedColumn], suffix: bytes) -> Iterator[bytes]:
-        expressions = [_expression(column) for column in wanted]
-        # The constants behind each row are appended here: cheaper than to let Postgres print them.
         lines: list[bytes] = []
-        size = 0
-        for line in self._rows(table, expressions):
-            lines.append(line[:-1])
-            size += len(line)
-            if size >= _INSERT_BYTES:
-                yield suffix.join(lines) + suffix
-                lines, size = [], 0
-        if lines:
-            yield suffix.join(lines) + suffix
+        waiting = 0
+        for line in self._copied(session, blocks) if simple else self._converted(session, blocks):
+            lines.append(line)
+            waiting += len(line)
+            if waiting >= _INSERT_BYTES:
+                self._insert(names, lines, between)
+                size += waiting
+                lines, waiting = [], 0
+        self._insert(names, lines, between)
+        return size + waiting
 
-    def _converted(self, table: Table, wanted: list[WantedColumn], suffix: bytes, version: int) -> Iterator[bytes]:
-        names = [column.name for column in wanted]
-        columns = tuple(LayoutColumn(column.name, column.mapping, column.name in table.key) for column in wanted)
-        layout = Layout(
-            table.target,
-            (table.schema, table.name),
-            columns,
-            tuple(names.index(column) for column in table.key),
-            (),
-        )
+    def _insert(self, names: list[str], lines: list[bytes], between: bytes) -> None:
+        self.check()
+        if lines:
+            first = self.numbers.take(len(lines))
+            body = b"".join([b"%b%b%d\n" % (line, between, number) for number, line in enumerate(lines, first)])
+            self.target.insert_lines(self.name, names, body)
+
+    def _copied(self, session: psycopg.Connection, blocks: Range) -> Iterator[bytes]:
+        return self._rows(session, blocks, [_over(c.mapping.copied or "{column}", c.name) for c in self.wanted])
+
+    def _converted(self, session: psycopg.Connection, blocks: Range) -> Iterator[bytes]:
+        names = [column.name for column in self.wanted]
+        columns = tuple(LayoutColumn(column.name, column.mapping, False) for column in self.wanted)
+        places = tuple(names.index(column) for column in self.table.key)
+        layout = Layout(self.table.target, (self.table.schema, self.table.name), columns, places, ())
         lost: list[tuple[int, bytes]] = []
         found: list[LossyValue] = []
-        lines: list[bytes] = []
-        size = 0
-        for line in self._rows(table, [sql.Identifier(name) for name in names]):
-            values = [_unescape(field) for field in line[:-1].split(b"\t")]
-            lines.append(layout.render(values, lambda index, original: lost.append((index, original))))
+        for line in self._rows(session, blocks, [_plain(name) for name in names]):
+            values = [_unescape(field) for field in line.split(b"\t")]
+            yield layout.render(values, lambda index, original: lost.append((index, original)))
             key = key_text(layout, values)
             for index, original in lost:
                 text = original.decode("utf-8", errors="replace")
-                found.append(LossyValue(table.target, names[index], key, version, text))
+                found.append(LossyValue(self.table.target, names[index], key, self.version, text))
             lost.clear()
-            size += len(line)
-            if size >= _INSERT_BYTES:
-                yield suffix.join(lines) + suffix
-                lines, size = [], 0
-        if lines:
-            yield suffix.join(lines) + suffix
-        self._control.write_lossy(found)
+        self.control.write_lossy(found)
 
-    def _rows(self, table: Table, expressions: list[sql.Composable]) -> Iterator[bytes]:
-        where = sql.SQL(f" where {table.row_filter}" if table.row_filter else "")
-        query = sql.SQL("copy (select {columns} from {table}{where}) to stdout").format(
-            columns=sql.SQL(", ").join(expressions), table=sql.Identifier(table.schema, table.name), where=where
+    def _rows(self, session: psycopg.Connection, blocks: Range, columns: list[sql.Composable]) -> Iterator[bytes]:
+        """Give the rows as COPY prints them, without the ends of the lines."""
+        query = sql.SQL("copy (select {columns} from {rows}) to stdout").format(
+            columns=sql.SQL(", ").join(columns), rows=self._from(blocks)
         )
-        with self._session.cursor().copy(query) as copy:
+        with session.cursor().copy(query) as copy:
             while data := copy.read():
-                yield bytes(data)
+                yield bytes(data[:-1])
 
-    def _keep_unfit(self, table: Table, wanted: list[WantedColumn], types: dict[str, str], version: int) -> None:
+    def _keep_unfit(self, session: psycopg.Connection, blocks: Range) -> None:
         """Keep the originals of values that ClickHouse cannot hold, and let their columns be NULL."""
-        for column in wanted:
-            if column.mapping.unfit is None:
-                continue
-            query = sql.SQL("select {key}, {column}::text from {table} where {unfit}").format(
-                key=sql.SQL(" || E'\\t' || ").join(sql.SQL("{}::text").format(sql.Identifier(k)) for k in table.key),
-                column=sql.Identifier(column.name),
-                table=sql.Identifier(table.schema, table.name),
-                unfit=_over(column.mapping.unfit, column.name),
-            )
-            rows = self._session.execute(query).fetchall()
-            if not rows:
-                continue
-            self._control.write_lossy(LossyValue(table.target, column.name, row[0], version, row[1]) for row in rows)
-            logger.warning("table %s: %d values of %s fit no ClickHouse type", table.target, len(rows), column.name)
-            kind = types[column.name]
-            if not is_nullable(kind):
-                apply(self._target, table.target, [f"MODIFY COLUMN {quote(column.name)} {make_nullable(kind)}"])
+        columns = [(column.name, column.mapping.unfit) for column in self.wanted if column.mapping.unfit is not None]
+        if not columns:
+            return
+        key = sql.SQL(" || E'\\t' || ").join(sql.SQL("({})::text").format(_plain(k)) for k in self.table.key)
+        tests = [_over(unfit, name) for name, unfit in columns]
+        originals = [
+            sql.SQL("case when {} then {}::text end").format(test, sql.Identifier(name))
+            for test, (name, _) in zip(tests, columns, strict=True)
+        ]
+        query = sql.SQL("select {key}, {originals} from {rows} and ({tests})").format(
+            key=key,
+            originals=sql.SQL(", ").join(originals),
+            rows=self._from(blocks),
+            tests=sql.SQL(" or ").join(tests),
+        )
+        found = [
+            LossyValue(self.table.target, name, row[0], self.version, original)
+            for row in session.execute(query)
+            for (name, _), original in zip(columns, row[1:], strict=True)
+            if original is not None
+        ]
+        if found:
+            self.widen({value.column for value in found})
+            self.control.write_lossy(found)
+            logger.warning("table %s: %d values fit no ClickHouse type", self.table.target, len(found))
+
+    def _from(self, blocks: Range) -> sql.Composable:
+        row_filter = sql.SQL(f" and ({self.table.row_filter})" if self.table.row_filter else "")
+        return sql.SQL("{} where {}{}").format(
+            sql.Identifier(self.table.schema, self.table.name), blocks.condition, row_filter
+        )
 
 
-def _expression(column: WantedColumn) -> sql.Composable:
-    return _over(column.mapping.copied or "{column}", column.name)
+def _plain(column: str) -> sql.Composable:
+    """The value of a column as it is; of `_row`, which is none, what it stands for."""
+    return _over(ROW_MAPPING.copied or "", ROW) if column == ROW else sql.Identifier(column)
 
 
 def _over(template: str, column: str) -> sql.Composable:

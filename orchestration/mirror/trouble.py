@@ -7,7 +7,7 @@ from orchestration.mirror.position import REPAIR
 from orchestration.mirror.replication import ReplicationError
 from orchestration.settings import Settings
 
-_SLOT_IN_USE = "55006"
+_SLOT_IN_USE, _INTERNAL_ERROR = "55006", "XX000"
 _OBJECT_NOT_IN_STATE, _UNDEFINED_OBJECT, _NO_PRIVILEGE = "55000", "42704", "42501"
 
 
@@ -18,6 +18,15 @@ class Trouble(Exception):
 def is_slot_in_use(error: BaseException) -> bool:
     """Whether another session holds the slot."""
     return isinstance(error, ReplicationError) and error.sqlstate == _SLOT_IN_USE
+
+
+def is_decoding_failure(error: BaseException) -> bool:
+    """Whether the server failed within its own decoding.
+
+    Up to version 18 it cannot decode a transaction that is still open when that altered a table, rolled this back to a
+    savepoint, and altered the table again ("could not map filenumber ... to relation OID"). After its end it can.
+    """
+    return isinstance(error, ReplicationError) and error.sqlstate == _INTERNAL_ERROR
 
 
 def source_trouble(error: UserError, *, final: bool) -> Exception:

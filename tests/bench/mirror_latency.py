@@ -4,6 +4,8 @@ Runs its own Postgres and ClickHouse in a temporary directory: `python -m tests.
 """
 
 import argparse
+import os
+import select
 import tempfile
 import threading
 import time
@@ -14,6 +16,12 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
+from orchestration.mirror import protocol
+from orchestration.mirror.catalog import TypeResolver, find_table
+from orchestration.mirror.layout import Layout, LayoutColumn
+from orchestration.mirror.replication import ReplicationSession
+from orchestration.mirror.schema import wanted_from_relation
+from orchestration.mirror.session import replication_conninfo
 from orchestration.source.embedded import EmbeddedPostgres
 from orchestration.source.migrate import migrate
 from tests.integration.mirror.harness import DATABASE, Lab, Warehouse
@@ -93,29 +101,94 @@ def latency(lab: Lab, rate: float, seconds: float) -> tuple[list[float], int]:
     return sorted(found), len(found)
 
 
-def stream(lab: Lab, total: int, per_transaction: int) -> float:
-    """Write rows while the mirror is away, then measure how fast it catches up; returns rows per second."""
+def ceiling(lab: Lab, slot: str, end: int) -> tuple[float, list[bytes]]:
+    """Read a slot up to an LSN and do nothing with it: the walsender's own limit. Returns seconds and messages."""
+    session = ReplicationSession(replication_conninfo(lab.settings()))
+    session.start(slot, lab.slot, early=True)
+    messages, started = [], time.perf_counter()
+    while True:
+        size, data = session.pg.get_copy_data(1)
+        if size > 0 and data[0] == ord("w"):
+            messages.append(bytes(data[25:]))
+            if data[25] == protocol.COMMIT and protocol.decode_commit(messages[-1]) >= end:
+                break
+        elif size == 0:
+            select.select([session.pg.socket], [], [], 1)
+            session.pg.consume_input()
+    seconds = time.perf_counter() - started
+    session.close()
+    return seconds, messages
+
+
+def decode(lab: Lab, messages: list[bytes]) -> float:
+    """Decode messages and render their rows as the applier does; returns CPU seconds per row."""
+    layouts: dict[int, Layout] = {}
+    resolver = TypeResolver(lab.source)
+    for payload in messages:
+        if payload[0] == protocol.RELATION:
+            relation = protocol.decode_relation(payload)
+            wanted = wanted_from_relation(relation, find_table(lab.source, relation.oid), resolver)
+            columns = tuple(LayoutColumn(column.name, column.mapping, False) for column in wanted)
+            layouts[relation.oid] = Layout(relation.name, (relation.schema, relation.name), columns, (0,), ())
+    rows, started = 0, time.process_time()
+    for payload in messages:
+        if payload[0] == protocol.INSERT:
+            oid, values = protocol.decode_insert(payload)
+        elif payload[0] == protocol.UPDATE:
+            oid, _, _, values = protocol.decode_update(payload)
+        else:
+            continue
+        layouts[oid].render(values, lambda *_: None)
+        rows += 1
+    return (time.process_time() - started) / rows
+
+
+def parts(lab: Lab) -> dict[str, int]:
+    """How many parts each table was ever given by inserts."""
+    return dict(
+        lab.query(f"SELECT table, max(max_block_number) FROM system.parts WHERE database = '{DATABASE}' GROUP BY table")  # type: ignore[arg-type]
+    )
+
+
+def stream(lab: Lab, total: int, per_transaction: int, table: Table) -> None:
+    """Write rows while the mirror is away, then measure how fast it catches up, beside a reader that discards."""
+    lab.execute("select pg_create_logical_replication_slot('ceiling', 'pgoutput')")
     started = time.perf_counter()
     for first in range(0, total, per_transaction):
-        table = TABLES[first // per_transaction % 2]
+        into = TABLES[first // per_transaction % 2]
         if first // per_transaction % 10 == 9:
             lab.execute(
                 f"update trade_decisions set status = 'filled' where ctid = any (array(select ctid from "
                 f"trade_decisions limit {per_transaction}))"
             )
         else:
-            lab.source.execute(insert(table, f"generate_series({first}, {first + per_transaction - 1})"))
+            lab.source.execute(insert(into, f"generate_series({first}, {first + per_transaction - 1})"))
     wrote = time.perf_counter() - started
-    print(f"  wrote {total:,} rows in {wrote:.1f} s")
+    lab.execute("select pg_logical_emit_message(true, 'bench', '')")
+    seconds, messages = ceiling(lab, "ceiling", lab.wal_end() - 64)
+    lab.execute("select pg_drop_replication_slot('ceiling')")
+    table.add_row("walsender alone, same stream", f"{total / seconds:,.0f} rows/s")
+    table.add_row("decode and render", f"{decode(lab, messages) * 1e6:.1f} us CPU/row")
+    del messages
     with lab.mirror_process() as mirror:
         mirror.start()
         before = lab.mark()
         wait_for(lambda: lab.mark() != before, 60, "the mirror takes up the stream", interval=0.02)
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), cpu_seconds(mirror.pid)
         lab.catch_up(600)
-        seconds = time.perf_counter() - started
+        seconds, cpu = time.perf_counter() - started, cpu_seconds(mirror.pid) - cpu
         mirror.terminate()
-    return total / seconds
+    table.add_row(
+        f"stream, {per_transaction} rows/tx, 10 % updates",
+        f"{total / seconds:,.0f} rows/s, mirror {cpu / total * 1e6:.1f} us CPU/row; "
+        f"written at {total / wrote:,.0f} rows/s",
+    )
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process has used."""
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
 
 
 def main() -> None:
@@ -134,6 +207,7 @@ def main() -> None:
         try:
             warehouse.start()
             migrate(postgres.dsn())
+            os.environ["JANGAR_QUANT_STATE_DIR"] = str(Path(directory) / "state")
             lab = Lab(postgres.dsn(), warehouse, "bench")
             lab.execute(
                 "insert into strategies (id, name, enabled, base_timeframe, universe_type) "
@@ -161,11 +235,17 @@ def measure(lab: Lab, rate: float, seconds: float, rows: int, table: Table) -> N
         took = time.perf_counter() - started
         table.add_row("snapshot, start included", f"{rows / took:,.0f} executions/s ({took:.1f} s)")
         for load in (20.0, rate):
+            before_parts, begun = parts(lab), time.perf_counter()
             found, count = latency(lab, load, seconds)
+            took = time.perf_counter() - begun
+            made = max((n - before_parts.get(name, 0)) / took for name, n in parts(lab).items())
             figures = ", ".join(f"p{int(p * 100)} {found[int(count * p)] * 1000:.0f} ms" for p in (0.5, 0.95, 0.99))
-            table.add_row(f"commit to visible, {load:g} tx/s over {len(TABLES)} tables", f"{figures} (n={count})")
+            table.add_row(
+                f"commit to visible, {load:g} tx/s over {len(TABLES)} tables",
+                f"{figures} (n={count}); at most {made:.1f} new parts/s per table",
+            )
         process = psutil.Process(mirror.pid)
-        before = process.cpu_times()
+        before = cpu_seconds(mirror.pid)
         started = time.perf_counter()
         lab.execute(insert(TABLES[1], "generate_series(1, 500000)").decode())
         committed = time.perf_counter()
@@ -178,19 +258,18 @@ def measure(lab: Lab, rate: float, seconds: float, rows: int, table: Table) -> N
 
         wait_for(is_visible, 300, "the transaction is visible")
         took = time.perf_counter() - committed
-        after = process.cpu_times()
-        cpu = (after.user + after.system - before.user - before.system) / 500_000
+        cpu = (cpu_seconds(mirror.pid) - before) / 500_000
         table.add_row(
             "one transaction of 500,000 rows",
             f"visible {took:.1f} s after COMMIT, mirror at most {peak / 1e6:.0f} MB, {cpu * 1e6:.1f} us CPU/row",
         )
         mirror.terminate()
-    table.add_row("stream, 100 rows/tx, 10 % updates", f"{stream(lab, rows, 100):,.0f} rows/s")
-    parts = lab.query(
+    stream(lab, rows, 100, table)
+    active = lab.query(
         f"SELECT max(n) FROM (SELECT count() AS n FROM system.parts WHERE active AND database = '{DATABASE}' "
         "GROUP BY table)"
     )
-    table.add_row("active parts of the fullest table", str(parts[0][0]))
+    table.add_row("active parts of the fullest table", str(active[0][0]))
 
 
 if __name__ == "__main__":

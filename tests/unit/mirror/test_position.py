@@ -7,7 +7,7 @@ import pytest
 from orchestration.errors import UserError
 from orchestration.mirror.catalog import Slot
 from orchestration.mirror.control import Checkpoint, Position, TableState
-from orchestration.mirror.position import check_mark, check_publication, check_slot
+from orchestration.mirror.position import check_mark, check_publication, check_server, check_slot
 from orchestration.mirror.replication import Identity
 
 POSITION = Position("s", 1, "7000", 1, 0, 100, 5, "created")
@@ -63,3 +63,9 @@ def test_no_checkpoint_yet() -> None:
 def test_publication_made_again() -> None:
     with pytest.raises(UserError, match="was dropped"):
         check_publication(6, 5, "p")
+
+
+def test_old_server() -> None:
+    check_server(140_000)
+    with pytest.raises(UserError, match="Postgres 13; the mirror needs 14 or newer"):
+        check_server(130_014)

@@ -28,9 +28,17 @@ OID = struct.pack(">I", 16384)
 def test_begin_and_commit() -> None:
     microseconds_since_2000 = 820_000_000_123_456
     begin = b"B" + struct.pack(">QqI", 0x1_0000_0010, microseconds_since_2000, 77)
-    assert protocol.decode_begin(begin) == (0x1_0000_0010, 1_766_684_800_123_456)
+    assert protocol.decode_begin(begin) == (77, 1_766_684_800_123_456)
     commit = b"C" + struct.pack(">BQQq", 0, 100, 148, microseconds_since_2000)
     # The end of the transaction, not the start of its commit record: only that may be acknowledged.
+    assert protocol.decode_commit(commit) == 148
+
+
+def test_ends_of_a_streamed_transaction() -> None:
+    microseconds_since_2000 = 820_000_000_123_456
+    message = b"c" + struct.pack(">IBQQq", 77, 0, 100, 148, microseconds_since_2000)
+    begin, commit = protocol.ends_of_streamed(message)
+    assert protocol.decode_begin(begin) == (77, 1_766_684_800_123_456)
     assert protocol.decode_commit(commit) == 148
 
 
