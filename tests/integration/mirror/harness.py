@@ -14,15 +14,21 @@ from typing import Any
 
 import clickhouse_connect
 import psycopg
+import pytest
 from clickhouse_connect.driver.client import Client
 
 from orchestration.errors import UserError
+from orchestration.mirror.replication import ReplicationSession
 from orchestration.mirror.service import Service
+from orchestration.mirror.session import replication_conninfo
 from orchestration.settings import Settings
 from tests.ports import free_port
 from tests.waiting import wait_for
 
 DATABASE = "torghut_raw"
+
+# For the traps that depend on the server: 18 and 16 are in the wheel, 15 has to be the operating system's.
+every_server = pytest.mark.parametrize("major", [18, 16, 15])
 
 
 class Warehouse:
@@ -115,6 +121,14 @@ class Lab:
     def publish(self, *tables: str) -> None:
         """Publish tables that the models do not know."""
         self.execute(f"create publication {self.slot} for table {', '.join(tables)}")
+
+    def alter_slot(self, option: str) -> None:
+        """Change the slot, as an administrator of failover slots does."""
+        session = ReplicationSession(replication_conninfo(self.settings()))
+        try:
+            session.pg.exec_(f'ALTER_REPLICATION_SLOT "{self.slot}" ({option})'.encode())
+        finally:
+            session.close()
 
     @contextmanager
     def mirror(self, *, resnapshot: bool = False, **changes: Any) -> Iterator["RunningMirror"]:

@@ -13,7 +13,7 @@ from orchestration.mirror.heartbeat import Heartbeat
 from orchestration.mirror.resync import Resyncer
 from orchestration.mirror.snapshot import TableCopier
 from orchestration.source.embedded import EmbeddedPostgres
-from tests.integration.mirror.harness import DATABASE, Lab
+from tests.integration.mirror.harness import DATABASE, Lab, every_server
 from tests.waiting import wait_for
 
 TABLE = "create table t (id int primary key, n int not null, doc text)"
@@ -219,6 +219,7 @@ def test_killed_warehouse(lab: Lab) -> None:
         assert_exact(lab)
 
 
+@every_server
 def test_restarted_postgres(restartable_lab: Lab, own_postgres: EmbeddedPostgres) -> None:
     lab = restartable_lab
     lab.execute(TABLE, LOG)
@@ -239,6 +240,7 @@ def test_restarted_postgres(restartable_lab: Lab, own_postgres: EmbeddedPostgres
         assert_exact(lab)
 
 
+@every_server
 def test_dropped_slot_stops_and_resnapshot_repairs(lab: Lab) -> None:
     lab.execute(TABLE, "insert into t select g, g, 'x' from generate_series(1, 20) g")
     lab.publish("t")
@@ -291,6 +293,7 @@ def test_emptied_warehouse_and_missing_copy(lab: Lab) -> None:
         assert lab.assert_equal("t", "id, n, doc") == 1
 
 
+@every_server
 def test_dropped_publication(lab: Lab) -> None:
     lab.execute(TABLE)
     lab.publish("t")
@@ -304,22 +307,7 @@ def test_dropped_publication(lab: Lab) -> None:
         assert "--resnapshot" in error.remedy
 
 
-def test_follower_takes_over(lab: Lab) -> None:
-    lab.execute(TABLE)
-    lab.publish("t")
-    with lab.mirror_process() as leader:
-        leader.start()
-        lab.wait_until_streaming()
-        with lab.mirror():
-            follower = f"SELECT state FROM {DATABASE}.mirror_status FINAL WHERE slot = '{lab.slot}:follower'"
-            wait_for(lambda: lab.query(follower) == [("follower",)], 20, "the second mirror follows")
-            assert lab.state() == "streaming"
-            leader.kill()
-            lab.execute("insert into t values (1, 1, 'x')")
-            lab.catch_up(15)
-            assert lab.assert_equal("t", "id, n, doc") == 1
-
-
+@every_server
 def test_idle_source_is_complete_and_pins_no_wal(lab: Lab) -> None:
     lab.execute(TABLE, "create table foreign_table (a int, b text)")
     lab.publish("t")

@@ -1,10 +1,11 @@
 """The source's schema changes while the mirror runs, or while it is away."""
 
 from orchestration.source.migrate import migrate
-from tests.integration.mirror.harness import DATABASE, Lab
+from tests.integration.mirror.harness import DATABASE, Lab, every_server
 from tests.waiting import wait_for
 
 
+@every_server
 def test_columns_come_and_go(lab: Lab) -> None:
     lab.execute("create table t (id int primary key, a text not null, n int)")
     lab.execute("insert into t select g, 'a' || g, g from generate_series(1, 5) g")
@@ -35,6 +36,7 @@ def test_columns_come_and_go(lab: Lab) -> None:
         assert lab.assert_equal("t", "id, n, c, e, z") == 10
 
 
+@every_server
 def test_rewritten_rows_are_copied_again(lab: Lab) -> None:
     """Postgres sends nothing for rows that ALTER TABLE rewrites: the table is copied again by itself."""
     lab.execute("create table t (id int primary key, n int, q numeric(10,2))")
