@@ -132,6 +132,23 @@ class Control:
             "ORDER BY (slot, table_name, column_name, row_key, version)",
         )
 
+    def exists(self) -> bool:
+        """Whether the tables are there: a mirror has been here."""
+        return {POSITION, CHECKPOINT, TABLE} <= self._target.tables()
+
+    def read_statuses(self) -> list[tuple[str, str, str, int, float | None, float]]:
+        """Return what every mirror of this warehouse reports.
+
+        Slot, state, detail, bytes behind the source, and the ages in seconds of the watermark and of the report.
+        """
+        rows = self._query(
+            "slot, state, detail, lag_bytes, dateDiff('millisecond', watermark, now64(6)) / 1000, "
+            "dateDiff('millisecond', updated_at, now64(6)) / 1000",
+            STATUS,
+            "FINAL ORDER BY slot",
+        )
+        return [(row[0], row[1], row[2], row[3], row[4], row[5]) for row in rows]
+
     def read_position(self) -> Position | None:
         """Return the newest position, None when this slot never fed this warehouse."""
         rows = self._query(
