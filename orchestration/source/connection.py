@@ -25,6 +25,13 @@ _EXPLANATIONS = (
         "Renew it on the server.",
     ),
     (
+        # What the server's end says of our certificate comes as an alert.
+        ("alert unknown ca", "alert bad certificate", "alert certificate unknown"),
+        "The source does not trust the client certificate.",
+        "Have it signed by the authority in the server's ssl_ca_file, and name it in TORGHUT_DB_DSN: "
+        "sslcert=...&sslkey=... (paths).",
+    ),
+    (
         # libpq does not say which of the two it is.
         ("certificate verify failed", "self-signed certificate", "unable to get local issuer", "unknown ca"),
         "The source's TLS certificate is signed by an authority that is not trusted here "
@@ -35,6 +42,21 @@ _EXPLANATIONS = (
         ("root certificate file",),
         "The source's TLS certificate cannot be verified: no certificate authority is known here.",
         _CA_REMEDY,
+    ),
+    (
+        ("requires a valid client certificate", "certificate required"),
+        "The source wants a client certificate for user {user}.",
+        "Add sslcert=/path/client.crt&sslkey=/path/client.key to the query of TORGHUT_DB_DSN (both files must exist).",
+    ),
+    (
+        ("certificate authentication failed",),
+        "The client certificate is for another user than {user}.",
+        "Use a certificate whose common name is the user's name, or have the administrator map it (pg_ident.conf).",
+    ),
+    (
+        ("private key file", "could not load private key", "certificate file", "does not match private key"),
+        "The client certificate or its key cannot be used.",
+        "Let sslcert and sslkey in TORGHUT_DB_DSN name a matching pair, and give the key mode 0600.",
     ),
     (
         ("does not match host name",),
