@@ -18,10 +18,11 @@ from orchestration.mirror.inbox import Inbox
 from orchestration.mirror.lsn import format_lsn
 from orchestration.mirror.position import check_mark, check_publication, check_slot
 from orchestration.mirror.publication import add_new_tables, ensure_publication
-from orchestration.mirror.replication import NewSlot, ReplicationSession, ReplicationStream
+from orchestration.mirror.replication import NewSlot, ReplicationSession, ReplicationStream, SlotInUse
 from orchestration.mirror.resync import Resyncer, blocking_sessions
 from orchestration.mirror.session import open_session, replication_conninfo
 from orchestration.mirror.snapshot import TableCopier
+from orchestration.mirror.stall import StallWatch
 from orchestration.mirror.target import Target
 from orchestration.settings import Settings
 
@@ -71,7 +72,8 @@ class Attempt:
         if not resnapshot:
             check_slot(position, slot, self._slot, self._source.info.dbname)
         if resnapshot or position is None or position.phase == "creating":
-            self._begin(position)
+            self._be_the_only_one()
+            self._begin(self._control.read_position())
         else:
             self._resume(position)
 
@@ -82,6 +84,14 @@ class Attempt:
                 f"The source has wal_level {row[0] if row else '?'}; replication needs logical.",
                 "Let an administrator run: ALTER SYSTEM SET wal_level = 'logical'; and restart the server.",
             )
+
+    def _be_the_only_one(self) -> None:
+        """Hold a lock of the source until its session ends: the slot, which is the lock later, is about to be made."""
+        row = self._source.execute(
+            "select pg_try_advisory_lock(hashtextextended('jangar_quant mirror ' || %s, 0))", (self._slot,)
+        ).fetchone()
+        if row is None or not row[0]:
+            raise SlotInUse("another mirror is making the slot")
 
     def _begin(self, position: Position | None) -> None:
         """Make the slot, and copy all tables in its snapshot while the stream already waits."""
@@ -173,7 +183,7 @@ class Attempt:
             # The slot is the lock: what follows is read while no other mirror can write.
             stream_session.start(self._slot, self._settings.mirror_publication)
             self._on_slot_held()
-            self._report("starting", "continuing")
+            self._report("leader", "holds the slot and continues")
             slot = read_slot(self._source, self._slot)
             check_slot(position, slot, self._slot, self._source.info.dbname)
             checkpoint = self._control.read_checkpoint()
@@ -215,7 +225,7 @@ class Attempt:
         )
         try:
             self._find_incomplete(applier, position)
-            self._loop(applier, resyncer, durability, heartbeat, position.publication_oid)
+            self._loop(stream, applier, resyncer, durability, heartbeat, position.publication_oid)
             applier.settle()
             durability.written(applier.checkpoint.lsn, urgent=True)
         finally:
@@ -244,6 +254,7 @@ class Attempt:
 
     def _loop(
         self,
+        stream: ReplicationStream,
         applier: Applier,
         resyncer: Resyncer,
         durability: Durability,
@@ -251,7 +262,8 @@ class Attempt:
         publication_oid: int,
     ) -> None:
         next_status = next_tables = next_retention = 0.0
-        streaming = ""
+        reported = ""
+        watch = StallWatch(self._settings.mirror_heartbeat_seconds)
         while not self._stop.is_set():
             due = applier.seconds_until_due if applier.at_boundary else None
             chunk = self._inbox.take(_IDLE_SECONDS if due is None else min(due, _IDLE_SECONDS))
@@ -269,14 +281,17 @@ class Attempt:
                 resyncer.request(*self._stale.popitem())
             if applier.at_boundary:
                 resyncer.step(applier)
-            state = "snapshotting" if resyncer.waiting else "streaming"
-            if now >= next_status or state != streaming:
-                if state != streaming:
-                    logger.info("%s from %s", state, format_lsn(applier.checkpoint.lsn))
+            stalled = watch.observe(stream.progress, heartbeat.source_lsn, now)
+            state = "stalled" if stalled else "snapshotting" if resyncer.waiting else "streaming"
+            if now >= next_status or state != reported:
+                if state != reported:
+                    (logger.warning if stalled else logger.info)(
+                        "%s from %s %s", state, format_lsn(applier.checkpoint.lsn), stalled
+                    )
                     self._on_streaming()
-                streaming = state
+                reported = state
                 next_status = now + _STATUS_SECONDS
-                detail = ", ".join(resyncer.waiting)
+                detail = stalled or ", ".join(resyncer.waiting)
                 last = applier.checkpoint
                 source_lsn = max(heartbeat.source_lsn, last.lsn)
                 self._control.write_status(state, detail, last.lsn, source_lsn, last.watermark)

@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 _SHORTEST_RETRY, _LONGEST_RETRY = 0.2, 5.0
 # A killed predecessor keeps the slot for some milliseconds; only who waits longer is a follower.
 _FOLLOWER_AFTER_SECONDS = 3.0
+# How soon a follower notices that the slot is free.
+_FOLLOWER_RETRY = 1.0
+_FOLLOWER_REPORT_SECONDS = 5.0
 
 
 class Service:
@@ -36,6 +39,7 @@ class Service:
         self._source_known = self._warehouse_known = False
         self._following = False
         self._waiting_since: float | None = None
+        self._next_report = 0.0
 
     def stop(self) -> None:
         """Ask the service to drain and end; may be called from a signal handler or another thread."""
@@ -61,7 +65,7 @@ class Service:
                 if time.monotonic() - started > _LONGEST_RETRY:
                     delay = _SHORTEST_RETRY
                 self._handle(error)
-                self._stop.wait(delay)
+                self._stop.wait(min(delay, _FOLLOWER_RETRY) if self._following else delay)
                 delay = min(delay * 2, _LONGEST_RETRY)
         self._report_failure("stopped", "")
         logger.info("stopped")
@@ -70,8 +74,10 @@ class Service:
         """Tell once what is wrong; following another mirror is no failure."""
         if is_slot_in_use(error):
             self._following = True
-            self._waiting_since = self._waiting_since or time.monotonic()
-            if time.monotonic() - self._waiting_since >= _FOLLOWER_AFTER_SECONDS:
+            now = time.monotonic()
+            self._waiting_since = self._waiting_since or now
+            if now - self._waiting_since >= _FOLLOWER_AFTER_SECONDS and now >= self._next_report:
+                self._next_report = now + _FOLLOWER_REPORT_SECONDS
                 self._tell("following: another mirror holds the slot; waiting to take over")
                 self._report_failure("follower", f"waiting on {socket.gethostname()} as pid {os.getpid()}")
             return
@@ -115,7 +121,11 @@ class Service:
             target.close()
 
     def _slot_held(self) -> None:
+        if self._following and self._next_report:
+            # Under the follower's name, which nobody has now.
+            self._report_failure("stopped", "took over")
         self._following = False
+        self._next_report = 0.0
         self._waiting_since = None
 
     def _streaming(self) -> None:

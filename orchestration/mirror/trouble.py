@@ -4,10 +4,9 @@ import psycopg
 
 from orchestration.errors import UserError
 from orchestration.mirror.position import REPAIR
-from orchestration.mirror.replication import ReplicationError
+from orchestration.mirror.replication import SLOT_IN_USE, ReplicationError
 from orchestration.settings import Settings
 
-_SLOT_IN_USE = "55006"
 _OBJECT_NOT_IN_STATE, _UNDEFINED_OBJECT, _NO_PRIVILEGE = "55000", "42704", "42501"
 
 
@@ -17,7 +16,7 @@ class Trouble(Exception):
 
 def is_slot_in_use(error: BaseException) -> bool:
     """Whether another session holds the slot."""
-    return isinstance(error, ReplicationError) and error.sqlstate == _SLOT_IN_USE
+    return isinstance(error, ReplicationError) and error.sqlstate == SLOT_IN_USE
 
 
 def source_trouble(error: UserError, *, final: bool) -> Exception:
