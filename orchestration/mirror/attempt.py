@@ -111,7 +111,7 @@ class Attempt:
             lsn = current_lsn(self._source)
             complete_until = self._source_clock()
             base = position.version_base if position else 0
-            if newest and newest >= base + lsn:
+            if newest and newest >= base + lsn - 1:
                 # Another server whose WAL is shorter: its changes must win over what is here all the same.
                 base = newest + 1
             position = Position(
@@ -138,7 +138,8 @@ class Attempt:
         try:
             # An empty warehouse gets version 0, which every change beats. Rows that are there already are beaten by
             # the end of the WAL from before the slot, which still is below every change that the slot will send.
-            version = base + lsn if newest else 0
+            # One below it: the next change may be written right there.
+            version = base + lsn - 1 if newest else 0
             last = self._copy_all(position, created, commands, version)
             last = replace(last, applied=last.applied + 1, watermark=max(last.watermark, complete_until))
             self._control.write_checkpoint(last)

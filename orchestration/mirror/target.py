@@ -183,19 +183,29 @@ class Target:
     def bury_rows(self, name: str, version: int, commit_ts: str, applied: int, *, before: int | None = None) -> None:
         """Mark current rows older than `version` as deleted at that version; with `before`, only of older batches.
 
-        Repeating it changes nothing: rows written after `version` are newer and stay.
+        Repeating it changes nothing: rows written after `version` are newer and stay. Without `before` it is a TRUNCATE
+        of the source, which the stream may tell when a newer copy of the table is here already: rows that were there at
+        its time get their end in the history all the same.
         """
         key_columns = self.key(name)
         key = ", ".join(quote(column) for column in key_columns)
         # NULL, not the default that ADD COLUMN ... DEFAULT left behind: nothing invented in a deleted row.
         empty = [c for c, kind in self.columns(name).items() if c not in key_columns and is_nullable(kind)]
         names = "".join(f", {quote(column)}" for column in empty)
-        condition = "" if before is None else f" AND _applied < {before}"
         meta = f"{version}, 1, toDateTime64('{commit_ts}', 6, 'UTC'), {applied}, 'delete'"
+        columns = f"{key}{', NULL' * len(empty)}, {meta}"
+        current, history = table_name(name), table_name(name + HISTORY)
+        rows = f"SELECT {columns} FROM {current} FINAL WHERE _version < {version}"
+        if before is not None:
+            rows += f" AND _applied < {before}"
+        else:
+            rows += (
+                f" UNION ALL SELECT {columns} FROM {history} WHERE _version < {version} "
+                f"AND ({key}) IN (SELECT {key} FROM {current} WHERE _version > {version}) "
+                f"GROUP BY {key} HAVING argMax(_deleted, _version) = 0"
+            )
         self.command(
-            f"INSERT INTO {table_name(name + HISTORY)} ({key}{names}, {', '.join(META)}) "
-            f"SELECT {key}{', NULL' * len(empty)}, {meta} "
-            f"FROM {table_name(name)} FINAL WHERE _version < {version}{condition} "
+            f"INSERT INTO {history} ({key}{names}, {', '.join(META)}) {rows} "
             "SETTINGS async_insert = 0, insert_deduplicate = 0, final = 0"
         )
 

@@ -52,6 +52,12 @@ class Warehouse:
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         wait_for(self._answers, 60, "the warehouse answers")
 
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """End the server as a crash does."""
         assert self._process is not None
@@ -227,7 +233,8 @@ class RunningMirror:
 class MirrorProcess:
     """`jangar-quant mirror` as a process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, log: Path | None = None) -> None:
+        self._log = log
         named = settings.model_dump(by_alias=True, include={"mirror_slot", "mirror_publication", "mirror_flush_ms"})
         self._environment = {
             **os.environ,
@@ -246,7 +253,18 @@ class MirrorProcess:
 
     def start(self) -> None:
         """Start it; returns at once."""
-        self._process = subprocess.Popen([sys.executable, "-m", "orchestration", "mirror"], env=self._environment)
+        command = [sys.executable, "-m", "orchestration", "mirror"]
+        if self._log is None:
+            self._process = subprocess.Popen(command, env=self._environment)
+            return
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
+
+    @property
+    def exit_code(self) -> int | None:
+        """What it ended with, None while it runs."""
+        assert self._process is not None
+        return self._process.poll()
 
     def kill(self) -> None:
         """End it as a crash does."""

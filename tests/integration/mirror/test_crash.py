@@ -1,0 +1,155 @@
+"""Mirror, warehouse and Postgres die at random points of a random workload: nothing lost, nothing doubled.
+
+After each crash the copy equals the table, and its history equals what Postgres' own triggers logged of the committed
+transactions, version by version. `make crash SEEDS=100` runs more seeds, `FIRST=17 SEEDS=1` a certain one.
+"""
+
+import os
+import random
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestration.mirror.lsn import parse_lsn
+from orchestration.source.embedded import EmbeddedPostgres
+from orchestration.source.postmaster import processes_of
+from tests.databases import fresh_database
+from tests.integration.mirror.harness import DATABASE, Lab, MirrorProcess, Warehouse
+from tests.integration.mirror.workload import TABLES, Writers
+from tests.ports import free_port
+from tests.waiting import wait_for
+
+FIRST = int(os.environ.get("FIRST", "1"))
+SEEDS = range(FIRST, FIRST + int(os.environ.get("SEEDS", "2")))
+CRASHES = 3
+VICTIMS = (["mirror"], ["warehouse"], ["postgres"], ["mirror", "warehouse"], ["mirror", "postgres"])
+
+
+@pytest.fixture(scope="module")
+def fragile_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """A Postgres that spills or streams all but small transactions."""
+    options = {"logical_decoding_work_mem": "64kB", "deadlock_timeout": "100ms"}
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("fragile") / "postgres", free_port(), options=options)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def fragile_lab(fragile_postgres: EmbeddedPostgres, mirror_warehouse: Warehouse) -> Iterator[Lab]:
+    with fresh_database(fragile_postgres) as dsn:
+        lab = Lab(dsn, mirror_warehouse, f"m_{dsn.partition('?')[0].rpartition('/')[2]}")
+        yield lab
+        lab.close()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.timeout(600)
+def test_crash(fragile_lab: Lab, fragile_postgres: EmbeddedPostgres, tmp_path: Path, seed: int) -> None:
+    lab = fragile_lab
+    pick = random.Random(seed)
+    lab.execute(TABLES)
+    lab.publish("t")
+    log = tmp_path / "mirror.log"
+    writers = Writers(lab, seed)
+    mirror = MirrorProcess(lab.settings(), log)
+    try:
+        writers.go_on()
+        mirror.start()
+        for _ in range(CRASHES):
+            # A random point is what this is about: from before the slot exists to the middle of the stream.
+            time.sleep(pick.uniform(0.5, 5.0))
+            crash(pick.choice(VICTIMS), lab, fragile_postgres, mirror)
+            time.sleep(pick.uniform(0.0, 1.0))
+            writers.pause()
+            assert_nothing_lost_or_doubled(lab, mirror, f"seed {seed}, log {log}")
+            writers.go_on()
+        writers.pause()
+        assert mirror.terminate(30) == 0
+    finally:
+        writers.close()
+        mirror.kill()
+
+
+def crash(victims: list[str], lab: Lab, postgres: EmbeddedPostgres, mirror: MirrorProcess) -> None:
+    """Kill the processes at once, then start them again."""
+    if "mirror" in victims:
+        mirror.kill()
+    if "warehouse" in victims:
+        lab.warehouse.kill()
+    if "postgres" in victims:
+        for process in processes_of(postgres.data_dir):
+            process.kill()
+        postgres.stop()
+        postgres.start()
+        lab.source = lab.connect()
+    if "warehouse" in victims:
+        lab.warehouse.start()
+    if "mirror" in victims:
+        mirror.start()
+
+
+def assert_nothing_lost_or_doubled(lab: Lab, mirror: MirrorProcess, where: str) -> None:
+    def caught_up() -> bool:
+        assert mirror.exit_code is None, where
+        return lab.mark() >= end
+
+    end = lab.wal_end()
+    wait_for(caught_up, 120, f"the mirror has caught up ({where})")
+    columns = [name for (name,) in lab.rows(*_COLUMNS)]
+    in_source = ", ".join("md5(doc)" if name == "doc" else name for name in columns)
+    in_copy = ", ".join("lower(hex(MD5(doc)))" if name == "doc" else name for name in columns)
+    expected = lab.rows("t", in_source)
+    # A table whose rows DDL rewrote is copied again after the stream is here.
+    wait_for(lambda: _plain(lab.copied("t", in_copy)) == _plain(expected), 60, f"the copy equals the table ({where})")
+    newest, unique = lab.query(f"SELECT max(applied), uniqExact(applied) = count() FROM {DATABASE}.mirror_checkpoint")[
+        0
+    ]
+    assert unique, where
+    assert lab.query(f"SELECT max(_applied) <= {newest} FROM {DATABASE}.t") == [(1,)], where
+    _assert_history(lab, where)
+
+
+_COLUMNS = (
+    "pg_attribute where attrelid = 't'::regclass and attnum > 0 and not attisdropped",
+    "attname::text",
+    "attnum",
+)
+
+
+def _assert_history(lab: Lab, where: str) -> None:
+    """Every committed change since the slot was made is there once, in order, with its values; and nothing else."""
+    logged: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
+    for lsn, operation, key, number, doc in lab.rows("audit", "lsn::text, op, id, n, doc", "seq"):
+        logged[key].append((parse_lsn(lsn), (operation, number, doc)))
+    history: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
+    copied: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
+    # A copy made while streaming adds rows of its own at the version of its snapshot: what it found, and a tombstone
+    # for what it did not find.
+    for key, operation, number, doc, of_snapshot in lab.query(
+        f"""
+        SELECT id, _op, if(_deleted, NULL, n), if(_deleted, NULL, lower(hex(MD5(doc)))),
+            _version IN (SELECT _version FROM {DATABASE}.t__history WHERE _op = 'snapshot')
+        FROM {DATABASE}.t__history FINAL
+        ORDER BY id, _version, _deleted DESC
+        """
+    ):
+        (copied if of_snapshot else history)[key].append((operation, number, doc))
+    (began,) = lab.query(f"SELECT consistent_lsn FROM {DATABASE}.mirror_position ORDER BY recorded_at DESC LIMIT 1")[0]
+    for key in logged.keys() | history.keys():
+        changes, found = logged[key], history[key]
+        before = len(changes) - len(found)
+        assert before >= 0, f"key {key} has more versions than changes ({where})"
+        assert [change for _, change in changes[before:]] == found, f"history of key {key} ({where})"
+        assert all(lsn <= began for lsn, _ in changes[:before]), f"lost changes of key {key} ({where})"
+        values = {change[1:] for _, change in changes}
+        for operation, *value in copied[key]:
+            assert operation == "delete" or tuple(value) in values, f"invented row {key} ({where})"
+
+
+def _plain(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in rows]
