@@ -19,6 +19,7 @@ _POSITION_COLUMNS = (
     *("version_base", "consistent_lsn", "publication_oid", "phase"),
 )
 _CHECKPOINT_DAYS = 3
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME = "DateTime64(6, 'UTC')"
 
 # A restart skips so many batch numbers. The batch in progress when a process died, or of a paused process that does
@@ -83,6 +84,7 @@ class Control:
     def __init__(self, target: Target, slot: str) -> None:
         self._target = target
         self._slot = slot
+        self._newest: dict[str, datetime] = {}
 
     def ensure_tables(self) -> None:
         """Create what is missing."""
@@ -154,7 +156,8 @@ class Control:
         rows = self._query(
             ", ".join(_POSITION_COLUMNS),
             POSITION,
-            "WHERE slot = {slot:String} ORDER BY recorded_at DESC LIMIT 1",
+            # Not by the clock, which may have been set back; of one generation, `created` comes before `creating`.
+            "WHERE slot = {slot:String} ORDER BY generation DESC, phase LIMIT 1",
         )
         return Position(*rows[0]) if rows else None
 
@@ -241,13 +244,22 @@ class Control:
     def _insert(
         self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]], moment: str = "recorded_at"
     ) -> None:
-        now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+        now = self._now(table, moment).strftime("%Y-%m-%d %H:%M:%S.%f")
         names = ["slot", *(column for column in columns if column != "slot"), moment]
         lines = [
             [self._slot, *(_field(value) for column, value in zip(columns, row, strict=True) if column != "slot"), now]
             for row in rows
         ]
         self._target.insert_rows(table, names, lines)
+
+    def _now(self, table: str, moment: str) -> datetime:
+        """Return the time, or just after the newest row of the table where the clock was set back: newer rows win."""
+        newest = self._newest.get(table)
+        if newest is None:
+            (row,) = self._query(f"toUnixTimestamp64Micro(max({moment}))", table, "WHERE slot = {slot:String}")
+            newest = _EPOCH + timedelta(microseconds=row[0])
+        self._newest[table] = max(datetime.now(UTC), newest + timedelta(microseconds=1))
+        return self._newest[table]
 
     def _query(self, columns: str, table: str, clauses: str) -> Sequence[Sequence[Any]]:
         query = f"SELECT {columns} FROM {DATABASE}.{table} {clauses}"

@@ -18,6 +18,7 @@ from psycopg.pq.abc import PGconn, PGresult
 
 from orchestration.mirror.inbox import KEEPALIVE, Chunk, Inbox
 from orchestration.mirror.lsn import parse_lsn
+from orchestration.source.connection import NO_ENCODING
 
 SLOT_IN_USE = "55006"
 _EPOCH_MICROSECONDS = 946_684_800_000_000
@@ -73,6 +74,8 @@ class ReplicationSession:
             message = _text(self.pg.error_message)
             self.pg.finish()
             raise ReplicationError(message)
+        if self.pg.parameter_status(b"server_encoding") == NO_ENCODING.encode():
+            self._execute(f"set client_encoding = '{NO_ENCODING}'")
 
     def close(self) -> None:
         """Close the connection."""

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.adapt import Buffer, Loader
 from psycopg.conninfo import make_conninfo
 
 from orchestration.errors import UserError
@@ -11,6 +12,13 @@ from orchestration.logs import redact
 from orchestration.settings import Settings
 from orchestration.source.conninfo import source_parameters
 from orchestration.source.embedded import PASSFILE, read_passfile
+
+# Text comes as UTF-8, whatever the database's encoding is. A database without one holds any bytes, and those come as
+# they are: a conversion would check them.
+_ENCODING = "UTF8"
+NO_ENCODING = "SQL_ASCII"
+# psycopg's names of the types that hold text; 0 stands for every type that it does not know.
+_TEXT_TYPES = ("text", "varchar", "bpchar", "name", '"char"', 0)
 
 _CA_REMEDY = (
     "Set TORGHUT_DB_CA_CERT to the certificate authority's certificate (a path or the PEM text), "
@@ -136,7 +144,7 @@ def parameters(settings: Settings) -> dict[str, str]:
     ca_certificate = None if settings.embedded_source else settings.torghut_db_ca_cert
     sslmode = "disable" if settings.embedded_source else settings.torghut_db_sslmode
     found = source_parameters(settings.source_dsn(), sslmode, ca_certificate, settings.state_dir / "tls")
-    return _with_password(found)
+    return _with_password({**found, "client_encoding": _ENCODING})
 
 
 def conninfo(settings: Settings) -> str:
@@ -186,9 +194,23 @@ def explain(error: psycopg.Error, used: dict[str, str]) -> UserError:
 
 def _open(used: dict[str, str], autocommit: bool, options: dict[str, Any]) -> psycopg.Connection:
     try:
-        return psycopg.connect(make_conninfo("", **used), autocommit=autocommit, **options)
+        connection = psycopg.connect(make_conninfo("", **used), autocommit=autocommit, **options)
     except psycopg.OperationalError as error:
         raise explain(error, used) from None
+    if connection.info.parameter_status("server_encoding") == NO_ENCODING:
+        connection.execute(f"set client_encoding = '{NO_ENCODING}'")
+        if not autocommit:
+            connection.commit()
+        for name in _TEXT_TYPES:
+            connection.adapters.register_loader(name, _AnyTextLoader)
+    return connection
+
+
+class _AnyTextLoader(Loader):
+    """Loads text of a database without encoding; psycopg itself would give bytes, also for the names of the catalog."""
+
+    def load(self, data: Buffer) -> str:
+        return bytes(data).decode("utf-8", errors="surrogateescape")
 
 
 def _with_password(found: dict[str, str]) -> dict[str, str]:

@@ -25,6 +25,15 @@ def mirror_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wareh
 
 
 @pytest.fixture
+def own_warehouse(tmp_path: Path) -> Iterator[Warehouse]:
+    """A warehouse that a test may stop or hang without harm to the lab's client."""
+    warehouse = Warehouse(tmp_path)
+    warehouse.start()
+    yield warehouse
+    warehouse.stop()
+
+
+@pytest.fixture
 def major() -> int:
     """Major version of the source; a test marked `every_server` runs once on each."""
     return DEFAULT_MAJOR
