@@ -24,6 +24,7 @@ from orchestration.mirror.session import open_session, replication_conninfo
 from orchestration.mirror.snapshot import TableCopier
 from orchestration.mirror.stall import StallWatch
 from orchestration.mirror.target import Target
+from orchestration.mirror.trouble import Trouble
 from orchestration.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,10 @@ class Attempt:
             self._resume(position)
 
     def _preflight(self) -> None:
+        row = self._source.execute("select pg_is_in_recovery()").fetchone()
+        if row is None or row[0]:
+            # It may be promoted in a moment.
+            raise Trouble("the source is a standby, which cannot be mirrored: name the primary in TORGHUT_DB_DSN")
         row = self._source.execute("show wal_level").fetchone()
         if row is None or row[0] != "logical":
             raise UserError(
@@ -107,6 +112,8 @@ class Attempt:
                 if table.key and sorted(self._target.key(table.target)) not in ([], sorted(table.key)):
                     self._target.drop_copy(table.target)
             newest = max((self._target.newest_version(table.target) for table in tables), default=0)
+            # Rows of a first copy that nothing followed have version 0, and are rows all the same.
+            is_new = all(self._target.is_empty(table.target) for table in tables)
             identity = commands.identify()
             lsn = current_lsn(self._source)
             complete_until = self._source_clock()
@@ -139,7 +146,7 @@ class Attempt:
             # An empty warehouse gets version 0, which every change beats. Rows that are there already are beaten by
             # the end of the WAL from before the slot, which still is below every change that the slot will send.
             # One below it: the next change may be written right there.
-            version = base + lsn - 1 if newest else 0
+            version = 0 if is_new else base + lsn - 1
             last = self._copy_all(position, created, commands, version)
             last = replace(last, applied=last.applied + 1, watermark=max(last.watermark, complete_until))
             self._control.write_checkpoint(last)

@@ -9,7 +9,7 @@ import time
 import psycopg
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from orchestration.errors import UserError
+from orchestration.errors import NotReachable, UserError
 from orchestration.mirror.attempt import Attempt, Stopped
 from orchestration.mirror.control import Checkpoint, Control
 from orchestration.mirror.replication import ReplicationError
@@ -115,6 +115,9 @@ class Service:
                 )
             except ReplicationError as error:
                 raise explain_replication(error, self._settings) from error
+            except NotReachable as error:
+                # Both sides were in use a moment ago.
+                raise Trouble(error.message) from error
             finally:
                 source.close()
         finally:

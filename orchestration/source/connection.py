@@ -7,7 +7,7 @@ import psycopg
 from psycopg.adapt import Buffer, Loader
 from psycopg.conninfo import make_conninfo
 
-from orchestration.errors import UserError
+from orchestration.errors import NotReachable
 from orchestration.logs import redact
 from orchestration.settings import Settings
 from orchestration.source.conninfo import source_parameters
@@ -156,7 +156,7 @@ def connect(settings: Settings, *, autocommit: bool = True, **options: Any) -> p
     """Connect to the source; `options` go to `psycopg.connect`.
 
     Raises:
-        UserError: says why there is no connection and what to do about it.
+        NotReachable: says why there is no connection and what to do about it.
     """
     return _open(parameters(settings), autocommit, options)
 
@@ -165,12 +165,12 @@ def connect_dsn(dsn: str, *, autocommit: bool = True, **options: Any) -> psycopg
     """Connect to a Postgres by its connection string alone, with the same defaults and the same errors.
 
     Raises:
-        UserError: says why there is no connection and what to do about it.
+        NotReachable: says why there is no connection and what to do about it.
     """
     return _open(_with_password(source_parameters(dsn, None, None, Path())), autocommit, options)
 
 
-def explain(error: psycopg.Error, used: dict[str, str]) -> UserError:
+def explain(error: psycopg.Error, used: dict[str, str]) -> NotReachable:
     """Put a failure to connect with the parameters `used` into one sentence and a remedy, without any secret."""
     text = str(error)
     facts = {
@@ -184,12 +184,12 @@ def explain(error: psycopg.Error, used: dict[str, str]) -> UserError:
         if any(sign in text.lower() for sign in signs):
             if PASSFILE in used.get("passfile", "") and "Start the server" in remedy:
                 remedy = "Start the embedded Postgres with `jangar-quant postgres` or `make up`."
-            return UserError(message.format(**facts), remedy)
+            return NotReachable(message.format(**facts), remedy)
     password = used.get("password")
     if password:
         text = text.replace(password, "***")
     detail = " ".join(redact(text).split())
-    return UserError(f"The source at {facts['host']} port {facts['port']} cannot be used: {detail}.")
+    return NotReachable(f"The source at {facts['host']} port {facts['port']} cannot be used: {detail}.")
 
 
 def _open(used: dict[str, str], autocommit: bool, options: dict[str, Any]) -> psycopg.Connection:
