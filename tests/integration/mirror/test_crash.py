@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from orchestration.mirror.lsn import parse_lsn
+from orchestration.mirror.lsn import format_lsn, parse_lsn
 from orchestration.source.embedded import EmbeddedPostgres
 from orchestration.source.postmaster import processes_of
 from tests.databases import fresh_database
@@ -22,6 +22,9 @@ from tests.integration.mirror.harness import DATABASE, Lab, MirrorProcess, Wareh
 from tests.integration.mirror.workload import TABLES, Writers
 from tests.ports import free_port
 from tests.waiting import wait_for
+
+# Operation, number, hash of the document.
+Change = tuple[str, int | None, str | None]
 
 FIRST = int(os.environ.get("FIRST", "1"))
 SEEDS = range(FIRST, FIRST + int(os.environ.get("SEEDS", "2")))
@@ -106,11 +109,10 @@ def assert_nothing_lost_or_doubled(lab: Lab, mirror: MirrorProcess, where: str) 
     expected = lab.rows("t", in_source)
     # A table whose rows DDL rewrote is copied again after the stream is here.
     wait_for(lambda: _plain(lab.copied("t", in_copy)) == _plain(expected), 60, f"the copy equals the table ({where})")
-    newest, unique = lab.query(f"SELECT max(applied), uniqExact(applied) = count() FROM {DATABASE}.mirror_checkpoint")[
-        0
-    ]
-    assert unique, where
-    assert lab.query(f"SELECT max(_applied) <= {newest} FROM {DATABASE}.t") == [(1,)], where
+    complete = f"SELECT max(_applied) <= (SELECT max(applied) FROM {DATABASE}.mirror_checkpoint) FROM {DATABASE}.t"
+    wait_for(lambda: lab.query(complete) == [(1,)], 30, f"every batch has its checkpoint ({where})")
+    unique = lab.query(f"SELECT uniqExact(applied) = count() FROM {DATABASE}.mirror_checkpoint")
+    assert unique == [(1,)], where
     _assert_history(lab, where)
 
 
@@ -123,32 +125,39 @@ _COLUMNS = (
 
 def _assert_history(lab: Lab, where: str) -> None:
     """Every committed change since the slot was made is there once, in order, with its values; and nothing else."""
-    logged: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
+    logged: dict[int, list[tuple[int, Change]]] = defaultdict(list)
     for lsn, operation, key, number, doc in lab.rows("audit", "lsn::text, op, id, n, doc", "seq"):
         logged[key].append((parse_lsn(lsn), (operation, number, doc)))
-    history: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
-    copied: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
+    history: dict[int, list[tuple[int, Change]]] = defaultdict(list)
+    copied: dict[int, list[Change]] = defaultdict(list)
     # A copy made while streaming adds rows of its own at the version of its snapshot: what it found, and a tombstone
     # for what it did not find.
-    for key, operation, number, doc, of_snapshot in lab.query(
+    for key, version, operation, number, doc, of_snapshot in lab.query(
         f"""
-        SELECT id, _op, if(_deleted, NULL, n), if(_deleted, NULL, lower(hex(MD5(doc)))),
+        SELECT id, _version, _op, if(_deleted, NULL, n), if(_deleted, NULL, lower(hex(MD5(doc)))),
             _version IN (SELECT _version FROM {DATABASE}.t__history WHERE _op = 'snapshot')
         FROM {DATABASE}.t__history FINAL
         ORDER BY id, _version, _deleted DESC
         """
     ):
-        (copied if of_snapshot else history)[key].append((operation, number, doc))
-    (began,) = lab.query(f"SELECT consistent_lsn FROM {DATABASE}.mirror_position ORDER BY recorded_at DESC LIMIT 1")[0]
+        if of_snapshot:
+            copied[key].append((operation, number, doc))
+        else:
+            history[key].append((version, (operation, number, doc)))
+    (began,) = lab.query(f"SELECT max(consistent_lsn) FROM {DATABASE}.mirror_position")[0]
     for key in logged.keys() | history.keys():
         changes, found = logged[key], history[key]
-        before = len(changes) - len(found)
-        assert before >= 0, f"key {key} has more versions than changes ({where})"
-        assert [change for _, change in changes[before:]] == found, f"history of key {key} ({where})"
-        assert all(lsn <= began for lsn, _ in changes[:before]), f"lost changes of key {key} ({where})"
+        missing = len(changes) - len(found)
+        if missing < 0 or [change for _, change in changes[missing:]] != [change for _, change in found]:
+            pytest.fail(f"history of key {key} ({where})\nlogged:\n{_listed(changes)}\nfound:\n{_listed(found)}")
+        assert all(lsn <= began for lsn, _ in changes[:missing]), f"lost changes of key {key} ({where})"
         values = {change[1:] for _, change in changes}
         for operation, *value in copied[key]:
             assert operation == "delete" or tuple(value) in values, f"invented row {key} ({where})"
+
+
+def _listed(changes: list[tuple[int, Change]]) -> str:
+    return "\n".join(f"  {format_lsn(lsn)} {change}" for lsn, change in changes)
 
 
 def _plain(rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
