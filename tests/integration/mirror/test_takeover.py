@@ -2,8 +2,13 @@
 
 import os
 import signal
+import threading
 import time
+from typing import Any
 
+import pytest
+
+from orchestration.mirror.replication import NewSlot, ReplicationSession
 from orchestration.source.embedded import EmbeddedPostgres
 from tests.integration.mirror.harness import DATABASE, Lab, every_server
 from tests.waiting import wait_for
@@ -59,17 +64,31 @@ def test_follower_takes_over_from_a_leader_that_hangs(lab: Lab) -> None:
             assert lab.assert_equal("t", "id, n, doc") == 500
 
 
-def test_two_mirrors_that_start_at_once_copy_once(lab: Lab) -> None:
+def test_two_mirrors_that_start_at_once_copy_once(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slot is the lock, but the second one comes while the first is about to make it."""
     lab.execute(TABLE, "insert into t select g, 0, 'x' from generate_series(1, 100) g")
     lab.publish("t")
-    with lab.mirror() as one, lab.mirror() as two:
-        lab.wait_until_streaming()
-        wait_for(lambda: follower_state(lab) == "follower", 20, "one of them follows")
-        assert (one.error, two.error) == (None, None)
-        generations = lab.query(
-            f"SELECT countDistinct(generation), countIf(phase = 'created') FROM {DATABASE}.mirror_position"
-        )
-        assert generations == [(1, 1)]
+    create_slot = ReplicationSession.create_slot
+    about_to, released = threading.Event(), threading.Event()
+
+    def create_late(self: ReplicationSession, *arguments: Any) -> NewSlot:
+        about_to.set()
+        assert released.wait(30)
+        return create_slot(self, *arguments)
+
+    monkeypatch.setattr(ReplicationSession, "create_slot", create_late)
+    with lab.mirror() as one:
+        assert about_to.wait(30)
+        with lab.mirror() as two:
+            wait_for(lambda: follower_state(lab) == "follower", 20, "the second one follows")
+            released.set()
+            lab.wait_until_streaming()
+            assert (one.error, two.error) == (None, None)
+            made = lab.query(
+                f"SELECT max(generation), countIf(phase = 'created'), countIf(phase = 'creating') "
+                f"FROM {DATABASE}.mirror_position"
+            )
+            assert made == [(1, 1, 1)]
     assert lab.assert_equal("t", "id, n, doc") == 100
 
 
