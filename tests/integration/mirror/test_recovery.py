@@ -323,3 +323,30 @@ def test_idle_source_is_complete_and_pins_no_wal(lab: Lab) -> None:
             f"where slot_name = '{lab.slot}'"
         )
         wait_for(lambda: lab.source.execute(lag.encode()).fetchone() == (True,), 15, "the slot moves")
+
+
+def test_copy_goes_on_when_the_source_was_away(
+    restartable_lab: Lab, own_postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy opens a connection of its own: that it is refused ends nothing."""
+    lab = restartable_lab
+    lab.execute(TABLE, "insert into t select g, 0, 'seed' from generate_series(1, 5) g")
+    lab.publish("t")
+    crash_at(lab, Control, "write_table")
+    copy = Resyncer._copy
+    away: list[bool] = []
+
+    def copy_without_source(self: Resyncer, *request: Any) -> None:
+        if not away:
+            own_postgres.stop()
+            away.append(True)
+        copy(self, *request)
+
+    monkeypatch.setattr(Resyncer, "_copy", copy_without_source)
+    with lab.mirror() as mirror:
+        wait_for(lambda: lab.state() == "stalled", 30, "the failure is reported")
+        own_postgres.start()
+        lab.wait_until_streaming()
+        assert mirror.error is None
+    lab.source = lab.connect()
+    assert lab.assert_equal("t", "id, n, doc") == 5
