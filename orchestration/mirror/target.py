@@ -133,10 +133,11 @@ class Target:
     def columns(self, name: str) -> dict[str, str]:
         """Return the source's columns of a copy with their types, empty when the table does not exist.
 
-        Both tables must have a column for it to count.
+        Both tables must have a column for it to count, and its type is the history's: that one is altered last, so a
+        change that a crash left half done is not taken for done.
         """
         rows = self.client.query(
-            "SELECT name, any(type) FROM system.columns "
+            "SELECT name, anyIf(type, table = {history:String}) FROM system.columns "
             "WHERE database = {database:String} AND table IN ({current:String}, {history:String}) "
             "GROUP BY name HAVING count() = 2 ORDER BY min(position)",
             parameters={"database": DATABASE, "current": name, "history": name + HISTORY},
