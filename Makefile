@@ -10,8 +10,10 @@ UV_VERSION := 0.13.9
 # Touched when the environment matches the lock; everything below depends on it.
 READY := $(VENV)/.ready
 ARGS ?=
+SEEDS ?= 100
+FIRST ?= 1
 
-.PHONY: help setup up test slow check bench lock docs clean
+.PHONY: help setup up test slow crash check bench lock docs clean
 
 help: ## Print this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -42,6 +44,9 @@ test: $(READY) ## Run the tests (ARGS="-k name" is passed to pytest)
 
 slow: $(READY) ## Run the tests that take longer than `make test` can afford
 	@exec $(RUN)/python -m pytest -m slow $(ARGS)
+
+crash: $(READY) ## Kill mirror, warehouse and Postgres at random points (SEEDS=100 FIRST=1)
+	@SEEDS=$(SEEDS) FIRST=$(FIRST) exec $(RUN)/python -m pytest tests/integration/mirror/test_crash.py $(ARGS)
 
 check: $(READY) ## Run every static gate and print a table
 	@exec $(RUN)/python -m tests.check $(ARGS)

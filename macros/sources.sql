@@ -19,8 +19,18 @@
         {% for row in columns.rows %}
             {% do existing.update({row[0]: row[1]}) %}
         {% endfor %}
+        {% set engines = {} %}
+        {% for row in run_query(
+            "select database || '.' || name, engine from system.tables where database in ('"
+            ~ databases | join("', '") ~ "')"
+        ).rows %}
+            {% do engines.update({row[0]: row[1]}) %}
+        {% endfor %}
         {% for node in graph.sources.values() %}
-            {{ ensure_source(node, existing) }}
+            {% if var('raw_from') and node.schema == 'torghut_raw' %}
+                {% do create_foreign_source(node, engines) %}
+            {% else %} {{ ensure_source(node, existing) }}
+            {% endif %}
         {% endfor %}
     {% endif %}
 {% endmacro %}

@@ -14,3 +14,7 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.remedy}".strip()
+
+
+class NotReachable(UserError):
+    """The source or the warehouse does not take a connection. Who has used it before may try again by itself."""

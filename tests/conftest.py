@@ -5,18 +5,17 @@ import signal
 import subprocess
 import sys
 import urllib.request
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import clickhouse_connect
-import psycopg
 import pytest
 from clickhouse_connect.driver.client import Client
 
 from orchestration.settings import get_settings
 from orchestration.source.embedded import EmbeddedPostgres
+from tests.databases import fresh_database
 from tests.ports import free_port
 from tests.waiting import wait_for
 
@@ -47,16 +46,8 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedd
 @pytest.fixture
 def source_dsn(postgres_server: EmbeddedPostgres) -> Iterator[str]:
     """Connection string of an empty database that this test alone uses."""
-    name = f"t_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as connection:
-        connection.execute(f"create database {name}")
-    yield postgres_server.dsn(name)
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as connection:
-        for (slot,) in connection.execute(
-            "select slot_name from pg_replication_slots where database = %s and not active", (name,)
-        ).fetchall():
-            connection.execute("select pg_drop_replication_slot(%s)", (slot,))
-        connection.execute(f"drop database if exists {name} with (force)")
+    with fresh_database(postgres_server) as dsn:
+        yield dsn
 
 
 @dataclass(frozen=True)

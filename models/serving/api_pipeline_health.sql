@@ -40,10 +40,39 @@ select
     dateDiff('millisecond', mirrored_until, now64(6)) / 1000 as lag_seconds,
     toNullable(max(status.updated_at)) as last_success_at,
     arrayStringConcat(
-        groupArrayIf(status.detail, status.state not in ('streaming', 'leader')), '; '
+        groupArrayIf(
+            multiIf(
+                is_silent,
+                'the mirror does not report; is it running?',
+                status.detail != '',
+                status.detail,
+                'the mirror is stopped'
+            ),
+            not is_follower and (is_silent or status.state in ('stalled', 'stopped'))
+        ),
+        '; '
     ) as error,
-    arrayStringConcat(groupArray(toString(status.state)), '; ') as state
-from {{ source("torghut_raw", "mirror_status") }} as status final
+    -- The mirror that holds the slot, then the one that waits to take over.
+    arrayStringConcat(
+        groupArrayIf(
+            if(is_silent, 'silent', toString(status.state)),
+            not (is_follower and (is_silent or status.state != 'follower'))
+        ),
+        '; '
+    ) as state
+from
+    (
+        select
+            *,
+            endsWith(slot, ':follower') as is_follower,
+            -- It reports every five seconds, and while it copies once per table.
+            state != 'stopped'
+            and updated_at
+            < now64(6)
+            - toIntervalSecond(if(state = 'snapshotting', 900, 30)) as is_silent
+        from {{ source("torghut_raw", "mirror_status") }} final
+        order by slot
+    ) as status
 union all
 select
     stage,

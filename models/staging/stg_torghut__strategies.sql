@@ -6,3 +6,5 @@ select
     created_at,
     updated_at
 from {{ source('torghut_raw', 'strategies') }} final
+-- A foreign feed marks what was deleted, and keeps it.
+where _deleted = 0

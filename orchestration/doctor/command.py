@@ -24,17 +24,13 @@ def doctor(as_json: bool = typer.Option(False, "--json", help="Print the finding
         findings = [Finding("settings", "values", "fail", error.message, error.remedy)]
     else:
         findings = examine(settings)
-    if as_json:
-        typer.echo(redact(json.dumps([asdict(finding) for finding in findings], indent=2)))
-    else:
-        _show(findings)
-    if any(finding.state == "fail" for finding in findings):
-        raise typer.Exit(1)
+    tell(findings, as_json=as_json)
 
 
 def examine(settings: Settings) -> list[Finding]:
     """Run every check that applies to these settings."""
     from orchestration.doctor.machine import check_machine
+    from orchestration.doctor.position import check_position
     from orchestration.doctor.source import check_source
     from orchestration.doctor.warehouse import check_warehouse
 
@@ -45,7 +41,22 @@ def examine(settings: Settings) -> list[Finding]:
         *check_machine(settings),
         *check_source(settings),
         *check_warehouse(settings),
+        *check_position(settings),
     ]
+
+
+def tell(findings: list[Finding], *, as_json: bool) -> None:
+    """Print findings as a table or as JSON.
+
+    Raises:
+        typer.Exit: with code 1, when something fails.
+    """
+    if as_json:
+        typer.echo(redact(json.dumps([asdict(finding) for finding in findings], indent=2)))
+    else:
+        _show(findings)
+    if any(finding.state == "fail" for finding in findings):
+        raise typer.Exit(1)
 
 
 def _show(findings: list[Finding]) -> None:

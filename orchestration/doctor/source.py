@@ -6,7 +6,7 @@ import psycopg
 
 from orchestration.doctor.finding import Finding, State
 from orchestration.errors import UserError
-from orchestration.mirror.catalog import KNOWN_TABLES
+from orchestration.mirror.identity import known_identities, published_identities
 from orchestration.settings import Settings
 from orchestration.source.connection import connect, parameters
 
@@ -17,26 +17,6 @@ _SKEW_FAIL_SECONDS = 30.0
 # The trading system's own alert fires at 2 GiB of retained WAL.
 _RETAINED_WARN_BYTES = 2 * 1024**3
 _RESTART = "and restart the server"
-
-# Every usable identity of a table, as logical decoding sees it: what it is, or why it is not.
-_IDENTITIES = """
-select
-    c.relname,
-    c.relreplident::text,
-    has_table_privilege(c.oid, 'select') as readable,
-    pg_has_role(c.relowner, 'usage') as owned,
-    i.indexrelid is not null as has_index,
-    coalesce(not i.indimmediate, false) as deferrable_index,
-    exists (
-        select 1 from pg_attribute as a
-        where a.attrelid = c.oid and a.attnum = any(i.indkey) and a.attgenerated <> ''
-    ) as generated_key
-from pg_class as c
-join pg_namespace as n on n.oid = c.relnamespace
-left join pg_index as i
-    on i.indrelid = c.oid and case c.relreplident when 'i' then i.indisreplident else i.indisprimary end
-where n.nspname = 'public' and c.relkind in ('r', 'p') and c.relname = any(%s)
-"""
 
 
 def check_source(settings: Settings) -> list[Finding]:
@@ -162,8 +142,8 @@ def _capacity(connection: psycopg.Connection, slot: str) -> list[Finding]:
 
 
 def _tables(connection: psycopg.Connection, publication: str) -> list[Finding]:
-    rows = connection.execute(_IDENTITIES, (list(KNOWN_TABLES),)).fetchall()
-    if not rows:
+    tables = known_identities(connection)
+    if not tables:
         return [
             Finding(
                 _AREA,
@@ -173,48 +153,32 @@ def _tables(connection: psycopg.Connection, publication: str) -> list[Finding]:
                 "Point TORGHUT_DB_DSN at Torghut's database; an empty one of your own: `jangar-quant source migrate`.",
             )
         ]
-    names = [row[0] for row in rows]
-    unreadable = [row[0] for row in rows if not row[2]]
-    findings = [
+    names = {table.name for table in tables}
+    unreadable = [table.name for table in tables if not table.readable]
+    problems = [f"{table.label}: {table.problem}" for table in tables if table.problem]
+    return [
         Finding(
             _AREA,
             "read privilege",
             "fail" if unreadable else "ok",
             f"no SELECT on {', '.join(unreadable)}" if unreadable else f"SELECT on all {len(names)} tables",
             f'As their owner: GRANT SELECT ON {", ".join(unreadable)} TO "{connection.info.user}";',
-        )
-    ]
-    problems = [(row[0], problem) for row in rows if (problem := _identity_problem(*row[1:2], *row[4:]))]
-    findings.append(
+        ),
         Finding(
             _AREA,
             "replica identity",
             "fail" if problems else "ok",
-            "; ".join(f"{table}: {problem}" for table, problem in problems) or f"usable on all {len(names)} tables",
+            "; ".join(problems) or f"usable on all {len(names)} tables",
             "As the owner, for each: ALTER TABLE ... REPLICA IDENTITY DEFAULT; its primary key must not be deferrable.",
-        )
-    )
-    owned = all(row[3] for row in rows)
-    findings.append(_publication(connection, publication, set(names), owned))
-    return findings
-
-
-def _identity_problem(identity: str, has_index: bool, deferrable_index: bool, generated_key: bool) -> str | None:
-    """Say why logical replication cannot tell the table's rows apart, or None."""
-    if identity == "n":
-        return "replica identity NOTHING makes the application's updates fail once it is published"
-    if not has_index:
-        return "no primary key"
-    if deferrable_index:
-        return "its key is deferrable, which is no identity"
-    if generated_key:
-        return "its key has a generated column, which is not sent"
-    return None
+        ),
+        _publication(connection, publication, names, all(table.owned for table in tables)),
+    ]
 
 
 def _publication(connection: psycopg.Connection, name: str, tables: set[str], owned: bool) -> Finding:
     known = connection.execute(
-        "select pg_has_role(pubowner, 'usage'), puballtables, pubinsert and pubupdate and pubdelete "
+        "select pg_has_role(pubowner, 'usage'), puballtables, pubinsert and pubupdate and pubdelete, "
+        "pubupdate or pubdelete "
         "from pg_publication where pubname = %s",
         (name,),
     ).fetchone()
@@ -229,6 +193,19 @@ def _publication(connection: psycopg.Connection, name: str, tables: set[str], ow
             "fail",
             f"{name} does not exist, and the user may not create it",
             f'As the tables\' owner: CREATE PUBLICATION "{name}" FOR TABLE {listed};',
+        )
+    broken = [table for table in published_identities(connection, name) if table.breaks_application]
+    if known[3] and broken:
+        return Finding(
+            _AREA,
+            "publication",
+            "fail",
+            "the application cannot UPDATE or DELETE in "
+            + "; ".join(f"{table.label} ({table.problem})" for table in broken)
+            + f" while {name} publishes it",
+            "At once: "
+            + " ".join(f'ALTER PUBLICATION "{name}" DROP TABLE "{t.schema}"."{t.name}";' for t in broken)
+            + " Then give it a primary key that is not deferrable.",
         )
     if not known[2]:
         return Finding(
@@ -281,7 +258,7 @@ def _slot(connection: psycopg.Connection, name: str) -> Finding:
             "slot",
             "fail",
             f"{name} has lost WAL that it needs ({wal_status})",
-            "Start the mirror: it takes a new snapshot. Then raise max_slot_wal_keep_size on the server.",
+            "Run `jangar-quant mirror --resnapshot` to copy the tables again, and raise max_slot_wal_keep_size there.",
         )
     reader = f"read by process {active_pid}" if active_pid else "not read now"
     detail = f"{name} is {reader}, {(retained or 0) / 1e6:,.0f} MB of WAL retained"

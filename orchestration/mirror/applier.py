@@ -275,7 +275,7 @@ class Applier:
             self._cache.forget_relation(oid)
             version = lsn + self._version_base
             moment = format_microseconds(self._commit_time)
-            self._target.bury_rows(self._layouts[oid].target, version, moment, self._numbers.take(WIDE))
+            self._target.bury_rows(self._layouts[oid].target, version, moment, self._numbers.take(WIDE), truncated=True)
 
     def _relation(self, relation: Relation) -> None:
         """Follow the layout that the stream announces. It may change within a transaction."""

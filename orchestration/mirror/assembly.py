@@ -125,15 +125,23 @@ class Assembly:
         return self._open[xid]
 
     def _roll_back(self, xid: bytes, part: bytes) -> None:
-        """A part is a savepoint's, or the whole transaction under the same ID."""
+        """A part is a savepoint's, or the whole transaction under the same ID.
+
+        The end of a transaction of which nothing was sent is told all the same: what it changed was no row.
+        """
+        transaction = self._open.get(xid)
+        if transaction is None:
+            return
         if part == xid:
-            self._open.pop(xid).close()
+            del self._open[xid]
+            transaction.close()
         else:
-            self._open[xid].roll_back(part)
+            transaction.roll_back(part)
 
     def _commit(self, lsn: int, payload: bytes, arrived: float) -> Iterator[Chunk]:
         begin, commit = protocol.ends_of_streamed(payload)
-        transaction = self._open.pop(payload[1:5])
+        transaction = self._transaction(payload[1:5])
+        del self._open[payload[1:5]]
         yield Chunk([(lsn, begin)], arrived=arrived)
         for messages in transaction.messages():
             yield Chunk(messages, arrived=arrived)

@@ -22,11 +22,13 @@ from orchestration.mirror.lsn import format_lsn
 from orchestration.mirror.numbers import Numbers
 from orchestration.mirror.position import check_mark, check_publication, check_server, check_slot
 from orchestration.mirror.publication import add_new_tables, ensure_publication
-from orchestration.mirror.replication import ReplicationSession, ReplicationStream
+from orchestration.mirror.replication import ReplicationSession, ReplicationStream, SlotInUse
 from orchestration.mirror.resync import Resyncer, blocking_sessions
 from orchestration.mirror.schema import CannotFollow
 from orchestration.mirror.session import replication_conninfo
+from orchestration.mirror.stall import StallWatch
 from orchestration.mirror.target import Target
+from orchestration.mirror.trouble import Trouble
 from orchestration.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -81,18 +83,31 @@ class Attempt:
         if not resnapshot:
             check_slot(position, slot, self._slot, self._source.info.dbname)
         if resnapshot or position is None or position.phase == "creating":
-            self._begin(position)
+            self._be_the_only_one()
+            self._begin(self._control.read_position())
         else:
             self._resume(position)
 
     def _preflight(self) -> None:
         check_server(self._source.info.server_version)
+        row = self._source.execute("select pg_is_in_recovery()").fetchone()
+        if row is None or row[0]:
+            # It may be promoted in a moment.
+            raise Trouble("the source is a standby, which cannot be mirrored: name the primary in TORGHUT_DB_DSN")
         row = self._source.execute("show wal_level").fetchone()
         if row is None or row[0] != "logical":
             raise UserError(
                 f"The source has wal_level {row[0] if row else '?'}; replication needs logical.",
                 "Let an administrator run: ALTER SYSTEM SET wal_level = 'logical'; and restart the server.",
             )
+
+    def _be_the_only_one(self) -> None:
+        """Hold a lock of the source until its session ends: the slot, which is the lock later, is about to be made."""
+        row = self._source.execute(
+            "select pg_try_advisory_lock(hashtextextended('jangar_quant mirror ' || %s, 0))", (self._slot,)
+        ).fetchone()
+        if row is None or not row[0]:
+            raise SlotInUse("another mirror is making the slot")
 
     def _begin(self, position: Position | None) -> None:
         """Make the slot, and copy all tables in its snapshot while the stream already waits."""
@@ -107,13 +122,14 @@ class Attempt:
             for table in tables:
                 if table.key and sorted(self._target.key(table.target)) not in ([], sorted(table.key)):
                     self._target.drop_copy(table.target)
-            is_empty = all(self._target.is_empty(table.target) for table in tables)
             newest = max((self._target.newest_version(table.target) for table in tables), default=0)
+            # Rows of a first copy that nothing followed have version 0, and are rows all the same.
+            is_empty = all(self._target.is_empty(table.target) for table in tables)
             identity = commands.identify()
             lsn = current_lsn(self._source)
             complete_until = self._source_clock()
             base = position.version_base if position else 0
-            if newest and newest >= base + lsn:
+            if newest and newest >= base + lsn - 1:
                 # Another server whose WAL is shorter: its changes must win over what is here all the same.
                 base = newest + 1
             position = Position(
@@ -140,7 +156,8 @@ class Attempt:
         try:
             # An empty warehouse gets version 0, which every change beats. Rows that are there already are beaten by
             # the end of the WAL from before the slot, which still is below every change that the slot will send.
-            version = 0 if is_empty else base + lsn
+            # One below it: the next change may be written right there.
+            version = 0 if is_empty else base + lsn - 1
             checkpoint = self._control.read_checkpoint()
             last = Checkpoint(0, created.consistent_lsn, checkpoint.watermark if checkpoint else 0)
             numbers = Numbers(self._control.first_number())
@@ -195,7 +212,7 @@ class Attempt:
             # The slot is the lock: what follows is read while no other mirror can write.
             stream_session.start(self._slot, self._settings.mirror_publication, early=self._early)
             self._on_slot_held()
-            self._report("starting", "continuing")
+            self._report("leader", "holds the slot and continues")
             slot = read_slot(self._source, self._slot)
             check_slot(position, slot, self._slot, self._source.info.dbname)
             checkpoint = self._control.read_checkpoint()
@@ -246,7 +263,7 @@ class Attempt:
         )
         try:
             self._find_incomplete(applier, position)
-            self._loop(assembly, applier, resyncer, durability, heartbeat, position.publication_oid)
+            self._loop(stream, assembly, applier, resyncer, durability, heartbeat, position.publication_oid)
             applier.settle()
             durability.written(applier.checkpoint.lsn, urgent=True)
         finally:
@@ -280,6 +297,7 @@ class Attempt:
 
     def _loop(
         self,
+        stream: ReplicationStream,
         assembly: Assembly,
         applier: Applier,
         resyncer: Resyncer,
@@ -288,7 +306,8 @@ class Attempt:
         publication_oid: int,
     ) -> None:
         next_status = next_tables = next_retention = 0.0
-        streaming = ""
+        reported = ""
+        watch = StallWatch(self._settings.mirror_heartbeat_seconds)
         while not self._stop.is_set():
             due = applier.seconds_until_due if applier.at_boundary else None
             chunk = assembly.take(_IDLE_SECONDS if due is None else min(due, _IDLE_SECONDS))
@@ -306,14 +325,17 @@ class Attempt:
                 resyncer.request(*self._stale.popitem())
             if applier.at_boundary:
                 resyncer.step(applier)
-            state = "snapshotting" if resyncer.waiting else "streaming"
-            if now >= next_status or state != streaming:
-                if state != streaming:
-                    logger.info("%s from %s", state, format_lsn(applier.checkpoint.lsn))
+            stalled = watch.observe(stream.progress, heartbeat.source_lsn, now)
+            state = "stalled" if stalled else "snapshotting" if resyncer.waiting else "streaming"
+            if now >= next_status or state != reported:
+                if state != reported:
+                    (logger.warning if stalled else logger.info)(
+                        "%s from %s %s", state, format_lsn(applier.checkpoint.lsn), stalled
+                    )
                     self._on_streaming()
-                streaming = state
+                reported = state
                 next_status = now + _STATUS_SECONDS
-                detail = ", ".join(resyncer.waiting)
+                detail = stalled or ", ".join(resyncer.waiting)
                 last = applier.checkpoint
                 source_lsn = max(heartbeat.source_lsn, last.lsn)
                 self._control.write_status(state, detail, last.lsn, source_lsn, last.watermark)

@@ -21,6 +21,7 @@ _POSITION_COLUMNS = (
     *("version_base", "consistent_lsn", "publication_oid", "phase"),
 )
 _CHECKPOINT_DAYS = 3
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME = "DateTime64(6, 'UTC')"
 _NOTHING = Range(0, 0)
 
@@ -106,6 +107,7 @@ class Control:
     def __init__(self, target: Target, slot: str) -> None:
         self._target = target
         self._slot = slot
+        self._newest: dict[str, datetime] = {}
 
     def ensure_tables(self) -> None:
         """Create what is missing."""
@@ -167,12 +169,30 @@ class Control:
             "ORDER BY (slot, table_name, column_name, row_key, version)",
         )
 
+    def exists(self) -> bool:
+        """Whether the tables are there: a mirror has been here."""
+        return {POSITION, CHECKPOINT, TABLE} <= self._target.tables()
+
+    def read_statuses(self) -> list[tuple[str, str, str, int, float | None, float]]:
+        """Return what every mirror of this warehouse reports.
+
+        Slot, state, detail, bytes behind the source, and the ages in seconds of the watermark and of the report.
+        """
+        rows = self._query(
+            "slot, state, detail, lag_bytes, dateDiff('millisecond', watermark, now64(6)) / 1000, "
+            "dateDiff('millisecond', updated_at, now64(6)) / 1000",
+            STATUS,
+            "FINAL ORDER BY slot",
+        )
+        return [(row[0], row[1], row[2], row[3], row[4], row[5]) for row in rows]
+
     def read_position(self) -> Position | None:
         """Return the newest position, None when this slot never fed this warehouse."""
         rows = self._query(
             ", ".join(_POSITION_COLUMNS),
             POSITION,
-            "WHERE slot = {slot:String} ORDER BY recorded_at DESC LIMIT 1",
+            # Not by the clock, which may have been set back; of one generation, `created` comes before `creating`.
+            "WHERE slot = {slot:String} ORDER BY generation DESC, phase LIMIT 1",
         )
         return Position(*rows[0]) if rows else None
 
@@ -287,13 +307,22 @@ class Control:
     def _insert(
         self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]], moment: str = "recorded_at"
     ) -> None:
-        now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+        now = self._now(table, moment).strftime("%Y-%m-%d %H:%M:%S.%f")
         names = ["slot", *(column for column in columns if column != "slot"), moment]
         lines = [
             [self._slot, *(_field(value) for column, value in zip(columns, row, strict=True) if column != "slot"), now]
             for row in rows
         ]
         self._target.insert_rows(table, names, lines)
+
+    def _now(self, table: str, moment: str) -> datetime:
+        """Return the time, or just after the newest row of the table where the clock was set back: newer rows win."""
+        newest = self._newest.get(table)
+        if newest is None:
+            (row,) = self._query(f"toUnixTimestamp64Micro(max({moment}))", table, "WHERE slot = {slot:String}")
+            newest = _EPOCH + timedelta(microseconds=row[0])
+        self._newest[table] = max(datetime.now(UTC), newest + timedelta(microseconds=1))
+        return self._newest[table]
 
     def _query(self, columns: str, table: str, clauses: str) -> Sequence[Sequence[Any]]:
         query = f"SELECT {columns} FROM {DATABASE}.{table} {clauses}"

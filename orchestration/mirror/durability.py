@@ -73,6 +73,9 @@ class Durability:
             try:
                 self._target.sync()
             except DatabaseError as error:
+                if error.code is None:
+                    # No answer, so no refusal: whoever writes will notice too.
+                    raise
                 self._allowed = False
                 logger.warning(
                     "the warehouse's user may not SYSTEM SYNC FILE CACHE (%s); acknowledging %d s late instead",

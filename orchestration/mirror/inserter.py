@@ -13,6 +13,9 @@ from orchestration.mirror.schema import apply
 from orchestration.mirror.target import Target, quote
 from orchestration.mirror.toast import PendingRow, fetch_from_source, look_up
 
+# In place of an original value: Postgres did not send it, and nobody knows it any more.
+LEFT_OUT = "(unchanged and not known: this version of the row is left out)"
+
 
 @dataclass(frozen=True)
 class Parcel:
@@ -79,10 +82,21 @@ class Inserter:
             lines = [self._complete(waiting[number], fields) for number, fields in found.items()]
             waiting = [row for number, row in enumerate(waiting) if number not in found]
             if not found:
+                completed = [(row, self._complete_from_source(row)) for row in waiting]
+                lines = [line for _, line in completed if line is not None]
                 # What not even the source has in this form is left out: a later change of the row makes up for it.
-                lines = [line for row in waiting if (line := self._complete_from_source(row)) is not None]
+                self._tell_left_out([row for row, line in completed if line is None])
                 waiting = []
             self._send(layout, lines)
+
+    def _tell_left_out(self, rows: list[PendingRow]) -> None:
+        self._control.write_lossy(
+            LossyValue(
+                row.layout.target, row.layout.names[index], key_text(row.layout, row.values), row.version, LEFT_OUT
+            )
+            for row in rows
+            for index in row.missing
+        )
 
     def _complete(self, row: PendingRow, fields: dict[int, bytes]) -> bytes:
         lost: list[tuple[int, bytes]] = []

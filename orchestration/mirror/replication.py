@@ -18,7 +18,9 @@ from psycopg.pq.abc import PGconn, PGresult
 
 from orchestration.mirror.inbox import KEEPALIVE, Chunk, Inbox
 from orchestration.mirror.lsn import parse_lsn
+from orchestration.source.connection import NO_ENCODING
 
+SLOT_IN_USE = "55006"
 _EPOCH_MICROSECONDS = 946_684_800_000_000
 _XLOG_DATA = ord("w")
 _HEADER_BYTES = 25
@@ -38,6 +40,13 @@ class ReplicationError(Exception):
     def __init__(self, message: str, sqlstate: str = "") -> None:
         super().__init__(message)
         self.sqlstate = sqlstate
+
+
+class SlotInUse(ReplicationError):
+    """Another session holds the slot, or is about to make it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, SLOT_IN_USE)
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,8 @@ class ReplicationSession:
             message = _text(self.pg.error_message)
             self.pg.finish()
             raise ReplicationError(message)
+        if self.pg.parameter_status(b"server_encoding") == NO_ENCODING.encode():
+            self._execute(f"set client_encoding = '{NO_ENCODING}'")
 
     def close(self) -> None:
         """Close the connection."""
@@ -138,6 +149,7 @@ class ReplicationStream:
         self._inbox = inbox
         self._flushed = 0
         self._received = 0
+        self._progress = 0
         self._stopping = False
         self._wake_reader, self._wake_writer = os.pipe()
         self._thread = threading.Thread(target=self._run, name="mirror-reader", daemon=True)
@@ -152,6 +164,11 @@ class ReplicationStream:
     def received_lsn(self) -> int:
         """The end of the WAL that the server says it has sent."""
         return self._received
+
+    @property
+    def progress(self) -> int:
+        """A number that changes with every message, and with every keepalive that tells of more WAL."""
+        return self._progress
 
     def close(self) -> None:
         """Send the last acknowledgement, end the session and the thread."""
@@ -179,12 +196,15 @@ class ReplicationStream:
             size, data = pg.get_copy_data(1)
             if size > 0:
                 if data[0] == _XLOG_DATA:
+                    self._progress += 1
                     chunk.add(_LSN(data, 1)[0], bytes(data[_HEADER_BYTES:]))
                     if chunk.size < _CHUNK_BYTES:
                         continue
                 else:
                     wal_end, _, reply = _KEEPALIVE_BODY(data, 1)
-                    self._received = max(self._received, wal_end)
+                    if wal_end > self._received:
+                        self._received = wal_end
+                        self._progress += 1
                     if reply:
                         chunk.add(wal_end, KEEPALIVE)
                         self._send_feedback()

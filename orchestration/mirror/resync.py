@@ -71,7 +71,8 @@ class Resyncer:
             return
         logger.info("table %s will be copied: %s", name, reason)
         # The catalog is read first: a change of the table after this moment is noticed by comparing with it.
-        version = self._version_base + current_lsn(self._source)
+        # One below the end: the next change may be written right there, and the copy must not tie with it.
+        version = self._version_base + current_lsn(self._source) - 1
         # An ID of our own is above that of every running transaction. The end of a snapshot is not: it follows the last
         # transaction that ended, so those that began after that one, and may have written already, are beyond it.
         horizon = self._number("select pg_current_xact_id()::text::bigint")

@@ -9,7 +9,7 @@ import time
 import psycopg
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from orchestration.errors import UserError
+from orchestration.errors import NotReachable, UserError
 from orchestration.mirror.attempt import Attempt, Stopped
 from orchestration.mirror.control import Checkpoint, Control
 from orchestration.mirror.replication import ReplicationError
@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 _SHORTEST_RETRY, _LONGEST_RETRY = 0.2, 5.0
 # A killed predecessor keeps the slot for some milliseconds; only who waits longer is a follower.
 _FOLLOWER_AFTER_SECONDS = 3.0
+# How soon a follower notices that the slot is free.
+_FOLLOWER_RETRY = 1.0
+_FOLLOWER_REPORT_SECONDS = 5.0
 
 
 class Service:
@@ -44,6 +47,7 @@ class Service:
         self._following = False
         self._waiting_since: float | None = None
         self._cannot_decode_early = False
+        self._next_report = 0.0
 
     def stop(self) -> None:
         """Ask the service to drain and end; may be called from a signal handler or another thread."""
@@ -69,7 +73,7 @@ class Service:
                 if time.monotonic() - started > _LONGEST_RETRY:
                     delay = _SHORTEST_RETRY
                 self._handle(error)
-                self._stop.wait(delay)
+                self._stop.wait(min(delay, _FOLLOWER_RETRY) if self._following else delay)
                 delay = min(delay * 2, _LONGEST_RETRY)
         self._report_failure("stopped", "")
         logger.info("stopped")
@@ -78,8 +82,10 @@ class Service:
         """Tell once what is wrong; following another mirror is no failure."""
         if is_slot_in_use(error):
             self._following = True
-            self._waiting_since = self._waiting_since or time.monotonic()
-            if time.monotonic() - self._waiting_since >= _FOLLOWER_AFTER_SECONDS:
+            now = time.monotonic()
+            self._waiting_since = self._waiting_since or now
+            if now - self._waiting_since >= _FOLLOWER_AFTER_SECONDS and now >= self._next_report:
+                self._next_report = now + _FOLLOWER_REPORT_SECONDS
                 self._tell("following: another mirror holds the slot; waiting to take over")
                 self._report_failure("follower", f"waiting on {socket.gethostname()} as pid {os.getpid()}")
             return
@@ -124,13 +130,20 @@ class Service:
                 ).run(self._resnapshot)
             except ReplicationError as error:
                 raise explain_replication(error, self._settings) from error
+            except NotReachable as error:
+                # Both sides were in use a moment ago.
+                raise Trouble(error.message) from error
             finally:
                 source.close()
         finally:
             target.close()
 
     def _slot_held(self) -> None:
+        if self._following and self._next_report:
+            # Under the follower's name, which nobody has now.
+            self._report_failure("stopped", "took over")
         self._following = False
+        self._next_report = 0.0
         self._waiting_since = None
 
     def _streaming(self) -> None:

@@ -15,9 +15,9 @@ _TEXT_FORMAT = {
     "timezone": "UTC",
     "lc_monetary": "C",
 }
-# The server ends a replication session that is silent for so long. Ours reports every second; a stalled session that
-# stays connected also delays the server's shutdown by this time, so it is not longer than needed.
-_WAL_SENDER_TIMEOUT = "30s"
+# The server ends a replication session that is silent for so long. Ours reports every second from a thread that does
+# nothing else. A mirror that hangs keeps the slot from its follower, and delays the server's shutdown, by this time.
+_WAL_SENDER_TIMEOUT = "10s"
 
 
 def open_session(settings: Settings, purpose: str) -> psycopg.Connection:

@@ -161,10 +161,11 @@ class Target:
     def columns(self, name: str) -> dict[str, str]:
         """Return the source's columns of a copy with their types, empty when the table does not exist.
 
-        Both tables must have a column for it to count.
+        Both tables must have a column for it to count, and its type is the history's: that one is altered last, so a
+        change that a crash left half done is not taken for done.
         """
         rows = self.client.query(
-            "SELECT name, any(type) FROM system.columns "
+            "SELECT name, anyIf(type, table = {history:String}) FROM system.columns "
             "WHERE database = {database:String} AND table IN ({current:String}, {history:String}) "
             "GROUP BY name HAVING count() = 2 ORDER BY min(position)",
             parameters={"database": DATABASE, "current": name, "history": name + HISTORY},
@@ -208,21 +209,32 @@ class Target:
             fmt="TabSeparated",
         )
 
-    def bury_rows(self, name: str, version: int, commit_ts: str, applied: int) -> None:
+    def bury_rows(self, name: str, version: int, commit_ts: str, applied: int, *, truncated: bool = False) -> None:
         """Mark current rows older than `version` as deleted at that version; their numbers begin with `applied`.
 
-        Repeating it changes nothing: rows written after `version` are newer and stay.
+        Repeating it changes nothing: rows written after `version` are newer and stay. The stream may tell of a TRUNCATE
+        (`truncated`) when a newer copy of the table is here already: rows that were there at its time get their end in
+        the history all the same.
         """
         key_columns = self.key(name)
         key = ", ".join(quote(column) for column in key_columns)
         # NULL, not the default that ADD COLUMN ... DEFAULT left behind: nothing invented in a deleted row.
         empty = [c for c, kind in self.columns(name).items() if c not in key_columns and is_nullable(kind)]
         names = "".join(f", {quote(column)}" for column in empty)
-        meta = f"{version}, 1, toDateTime64('{commit_ts}', 6, 'UTC'), 'delete', {applied} + rowNumberInAllBlocks()"
+        operation = "delete" if truncated else "snapshot"
+        meta = f"{version}, 1, toDateTime64('{commit_ts}', 6, 'UTC'), '{operation}', {applied} + rowNumberInAllBlocks()"
+        nulls = ", NULL" * len(empty)
+        current, history = table_name(name), table_name(name + HISTORY)
+        rows = f"SELECT {key} FROM {current} FINAL WHERE _version < {version}"
+        if truncated:
+            # Whose end the copy told already, or who are back since: a copy's tombstone is no end of its own.
+            rows += (
+                f" UNION DISTINCT SELECT {key} FROM {history} WHERE _version < {version} "
+                f"AND ({key}) IN (SELECT {key} FROM {current} WHERE _version > {version} OR _deleted) "
+                f"GROUP BY {key} HAVING argMaxIf(_deleted, _version, _op != 'snapshot' OR NOT _deleted) = 0"
+            )
         self.command(
-            f"INSERT INTO {table_name(name + HISTORY)} ({key}{names}, {', '.join(META)}) "
-            f"SELECT {key}{', NULL' * len(empty)}, {meta} "
-            f"FROM {table_name(name)} FINAL WHERE _version < {version} "
+            f"INSERT INTO {history} ({key}{names}, {', '.join(META)}) SELECT {key}{nulls}, {meta} FROM ({rows}) "
             "SETTINGS async_insert = 0, insert_deduplicate = 0, final = 0"
         )
 

@@ -4,10 +4,10 @@ import psycopg
 
 from orchestration.errors import UserError
 from orchestration.mirror.position import REPAIR
-from orchestration.mirror.replication import ReplicationError
+from orchestration.mirror.replication import SLOT_IN_USE, ReplicationError
 from orchestration.settings import Settings
 
-_SLOT_IN_USE, _INTERNAL_ERROR = "55006", "XX000"
+_INTERNAL_ERROR = "XX000"
 _OBJECT_NOT_IN_STATE, _UNDEFINED_OBJECT, _NO_PRIVILEGE = "55000", "42704", "42501"
 
 
@@ -17,7 +17,7 @@ class Trouble(Exception):
 
 def is_slot_in_use(error: BaseException) -> bool:
     """Whether another session holds the slot."""
-    return isinstance(error, ReplicationError) and error.sqlstate == _SLOT_IN_USE
+    return isinstance(error, ReplicationError) and error.sqlstate == SLOT_IN_USE
 
 
 def is_decoding_failure(error: BaseException) -> bool:

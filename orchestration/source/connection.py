@@ -4,13 +4,21 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.adapt import Buffer, Loader
 from psycopg.conninfo import make_conninfo
 
-from orchestration.errors import UserError
+from orchestration.errors import NotReachable
 from orchestration.logs import redact
 from orchestration.settings import Settings
 from orchestration.source.conninfo import source_parameters
 from orchestration.source.embedded import PASSFILE, read_passfile
+
+# Text comes as UTF-8, whatever the database's encoding is. A database without one holds any bytes, and those come as
+# they are: a conversion would check them.
+_ENCODING = "UTF8"
+NO_ENCODING = "SQL_ASCII"
+# psycopg's names of the types that hold text; 0 stands for every type that it does not know.
+_TEXT_TYPES = ("text", "varchar", "bpchar", "name", '"char"', 0)
 
 _CA_REMEDY = (
     "Set TORGHUT_DB_CA_CERT to the certificate authority's certificate (a path or the PEM text), "
@@ -25,6 +33,13 @@ _EXPLANATIONS = (
         "Renew it on the server.",
     ),
     (
+        # What the server's end says of our certificate comes as an alert.
+        ("alert unknown ca", "alert bad certificate", "alert certificate unknown"),
+        "The source does not trust the client certificate.",
+        "Have it signed by the authority in the server's ssl_ca_file, and name it in TORGHUT_DB_DSN: "
+        "sslcert=...&sslkey=... (paths).",
+    ),
+    (
         # libpq does not say which of the two it is.
         ("certificate verify failed", "self-signed certificate", "unable to get local issuer", "unknown ca"),
         "The source's TLS certificate is signed by an authority that is not trusted here "
@@ -35,6 +50,21 @@ _EXPLANATIONS = (
         ("root certificate file",),
         "The source's TLS certificate cannot be verified: no certificate authority is known here.",
         _CA_REMEDY,
+    ),
+    (
+        ("requires a valid client certificate", "certificate required"),
+        "The source wants a client certificate for user {user}.",
+        "Add sslcert=/path/client.crt&sslkey=/path/client.key to the query of TORGHUT_DB_DSN (both files must exist).",
+    ),
+    (
+        ("certificate authentication failed",),
+        "The client certificate is for another user than {user}.",
+        "Use a certificate whose common name is the user's name, or have the administrator map it (pg_ident.conf).",
+    ),
+    (
+        ("private key file", "could not load private key", "certificate file", "does not match private key"),
+        "The client certificate or its key cannot be used.",
+        "Let sslcert and sslkey in TORGHUT_DB_DSN name a matching pair, and give the key mode 0600.",
     ),
     (
         ("does not match host name",),
@@ -114,7 +144,7 @@ def parameters(settings: Settings) -> dict[str, str]:
     ca_certificate = None if settings.embedded_source else settings.torghut_db_ca_cert
     sslmode = "disable" if settings.embedded_source else settings.torghut_db_sslmode
     found = source_parameters(settings.source_dsn(), sslmode, ca_certificate, settings.state_dir / "tls")
-    return _with_password(found)
+    return _with_password({**found, "client_encoding": _ENCODING})
 
 
 def conninfo(settings: Settings) -> str:
@@ -126,7 +156,7 @@ def connect(settings: Settings, *, autocommit: bool = True, **options: Any) -> p
     """Connect to the source; `options` go to `psycopg.connect`.
 
     Raises:
-        UserError: says why there is no connection and what to do about it.
+        NotReachable: says why there is no connection and what to do about it.
     """
     return _open(parameters(settings), autocommit, options)
 
@@ -135,12 +165,12 @@ def connect_dsn(dsn: str, *, autocommit: bool = True, **options: Any) -> psycopg
     """Connect to a Postgres by its connection string alone, with the same defaults and the same errors.
 
     Raises:
-        UserError: says why there is no connection and what to do about it.
+        NotReachable: says why there is no connection and what to do about it.
     """
     return _open(_with_password(source_parameters(dsn, None, None, Path())), autocommit, options)
 
 
-def explain(error: psycopg.Error, used: dict[str, str]) -> UserError:
+def explain(error: psycopg.Error, used: dict[str, str]) -> NotReachable:
     """Put a failure to connect with the parameters `used` into one sentence and a remedy, without any secret."""
     text = str(error)
     facts = {
@@ -154,19 +184,33 @@ def explain(error: psycopg.Error, used: dict[str, str]) -> UserError:
         if any(sign in text.lower() for sign in signs):
             if PASSFILE in used.get("passfile", "") and "Start the server" in remedy:
                 remedy = "Start the embedded Postgres with `jangar-quant postgres` or `make up`."
-            return UserError(message.format(**facts), remedy)
+            return NotReachable(message.format(**facts), remedy)
     password = used.get("password")
     if password:
         text = text.replace(password, "***")
     detail = " ".join(redact(text).split())
-    return UserError(f"The source at {facts['host']} port {facts['port']} cannot be used: {detail}.")
+    return NotReachable(f"The source at {facts['host']} port {facts['port']} cannot be used: {detail}.")
 
 
 def _open(used: dict[str, str], autocommit: bool, options: dict[str, Any]) -> psycopg.Connection:
     try:
-        return psycopg.connect(make_conninfo("", **used), autocommit=autocommit, **options)
+        connection = psycopg.connect(make_conninfo("", **used), autocommit=autocommit, **options)
     except psycopg.OperationalError as error:
         raise explain(error, used) from None
+    if connection.info.parameter_status("server_encoding") == NO_ENCODING:
+        connection.execute(f"set client_encoding = '{NO_ENCODING}'")
+        if not autocommit:
+            connection.commit()
+        for name in _TEXT_TYPES:
+            connection.adapters.register_loader(name, _AnyTextLoader)
+    return connection
+
+
+class _AnyTextLoader(Loader):
+    """Loads text of a database without encoding; psycopg itself would give bytes, also for the names of the catalog."""
+
+    def load(self, data: Buffer) -> str:
+        return bytes(data).decode("utf-8", errors="surrogateescape")
 
 
 def _with_password(found: dict[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from orchestration.errors import UserError
+from orchestration.errors import NotReachable, UserError
 from orchestration.settings import Settings
 
 # Parameterized views inside refreshable views with DEPENDS ON and APPEND, as the dbt project builds them,
@@ -149,18 +149,18 @@ def _version_problem(version: str | None) -> UserError | None:
 def _explain(error: Exception, target: Endpoint) -> Exception:
     code = getattr(error, "code", None)
     if code in _LOGIN_CODES:
-        return UserError(
+        return NotReachable(
             f"The warehouse at {target.address} refuses the login of user {target.user!r}.",
             "Check CLICKHOUSE_USER and CLICKHOUSE_PASSWORD, or the credentials in CLICKHOUSE_URL.",
         )
     if code == _UNKNOWN_DATABASE:
-        return UserError(
+        return NotReachable(
             f"The warehouse at {target.address} has no database {target.database!r}.",
             "Create it, or correct `?database=` in CLICKHOUSE_URL.",
         )
     if code is not None or not isinstance(error, ClickHouseError | OSError):
         return error
-    return UserError(
+    return NotReachable(
         f"The warehouse at {target.address} does not answer as a ClickHouse server.",
         "Start it (`jangar-quant warehouse`, or `make up`), or correct CLICKHOUSE_URL.",
     )

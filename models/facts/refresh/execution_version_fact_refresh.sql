@@ -1,7 +1,8 @@
 {{ config(refreshable=every_second()) }}
 {{ materialization_target_table(ref("execution_version_fact")) }}
-select *
-from {{ ref("pending_execution_version_fact") }}
+select * except (broker_order)
+from {{ ref("stg_torghut__execution_versions") }}
+where {{ newly_applied(ref("execution_version_fact")) }}
 -- In the order of arrival: the newest row is the cursor, also of a refresh that was
 -- killed in the middle.
 order by applied

@@ -1,7 +1,45 @@
 {{ config(refreshable=every_second()) }}
 {{ materialization_target_table(ref("position_snapshot_fact")) }}
-select *
-from {{ ref("pending_position_snapshot_fact") }}
+-- depends_on: {{ ref("account_settings") }}
+with
+    snapshots as (
+        select *, {{ calendar_of("account") }} as calendar
+        from {{ ref("stg_torghut__position_snapshots") }}
+        where {{ newly_applied(ref("position_snapshot_fact")) }}
+    )
+select
+    snapshot_id,
+    account,
+    snapshot_at,
+    equity,
+    cash,
+    buying_power,
+    position_symbols,
+    position_quantities,
+    position_values,
+    position_prices,
+    position_entry_prices,
+    toDecimal128(
+        arraySum(arrayMap(value -> abs(ifNull(value, 0)), position_values)), 12
+    ) as gross_value,
+    toDecimal128(
+        arraySum(arrayMap(value -> ifNull(value, 0), position_values)), 12
+    ) as net_value,
+    toUInt32(
+        arrayCount(
+            (value, quantity) -> value is null and ifNull(quantity, 1) != 0,
+            position_values,
+            position_quantities
+        )
+    ) as unpriced_positions,
+    {{ trading_ms("snapshot_at", "opens_at", "closes_at", "ms_before") }} as trading_ms,
+    is_deleted,
+    applied
+from snapshots
+asof left join
+    {{ ref("trading_session") }} as session
+    on snapshots.calendar = session.calendar
+    and toDateTime64(snapshots.snapshot_at, 3, 'UTC') >= session.opens_at
 -- In the order of arrival: the newest row is the cursor, also of a refresh that was
 -- killed in the middle.
 order by applied

@@ -14,15 +14,23 @@ from typing import Any
 
 import clickhouse_connect
 import psycopg
+import pytest
 from clickhouse_connect.driver.client import Client
 
 from orchestration.errors import UserError
+from orchestration.mirror.replication import ReplicationSession
 from orchestration.mirror.service import Service
+from orchestration.mirror.session import replication_conninfo
 from orchestration.settings import Settings
 from tests.ports import free_port
 from tests.waiting import wait_for
 
 DATABASE = "torghut_raw"
+
+# For the traps that depend on the server: 18 and 16 are in the wheel, 15 has to be the operating system's.
+every_server = pytest.mark.parametrize(
+    "major", [18, *(pytest.param(major, marks=pytest.mark.slow) for major in (16, 15))]
+)
 
 
 class Warehouse:
@@ -45,6 +53,12 @@ class Warehouse:
         with (self.state_dir / "warehouse.log").open("ab") as log:
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         wait_for(self._answers, 60, "the warehouse answers")
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        assert self._process is not None
+        return self._process.pid
 
     def kill(self) -> None:
         """End the server as a crash does."""
@@ -115,6 +129,14 @@ class Lab:
     def publish(self, *tables: str) -> None:
         """Publish tables that the models do not know."""
         self.execute(f"create publication {self.slot} for table {', '.join(tables)}")
+
+    def alter_slot(self, option: str) -> None:
+        """Change the slot, as an administrator of failover slots does."""
+        session = ReplicationSession(replication_conninfo(self.settings()))
+        try:
+            session.pg.exec_(f'ALTER_REPLICATION_SLOT "{self.slot}" ({option})'.encode())
+        finally:
+            session.close()
 
     @contextmanager
     def mirror(self, *, resnapshot: bool = False, **changes: Any) -> Iterator["RunningMirror"]:
@@ -213,7 +235,8 @@ class RunningMirror:
 class MirrorProcess:
     """`jangar-quant mirror` as a process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, log: Path | None = None) -> None:
+        self._log = log
         named = settings.model_dump(by_alias=True, include={"mirror_slot", "mirror_publication", "mirror_flush_ms"})
         self._environment = {
             **os.environ,
@@ -232,7 +255,18 @@ class MirrorProcess:
 
     def start(self) -> None:
         """Start it; returns at once."""
-        self._process = subprocess.Popen([sys.executable, "-m", "orchestration", "mirror"], env=self._environment)
+        command = [sys.executable, "-m", "orchestration", "mirror"]
+        if self._log is None:
+            self._process = subprocess.Popen(command, env=self._environment)
+            return
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
+
+    @property
+    def exit_code(self) -> int | None:
+        """What it ended with, None while it runs."""
+        assert self._process is not None
+        return self._process.poll()
 
     def kill(self) -> None:
         """End it as a crash does."""

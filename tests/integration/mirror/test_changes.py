@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.mirror.harness import DATABASE, Lab
+from tests.integration.mirror.harness import DATABASE, Lab, every_server
 
 BIG = "(select string_agg(md5(g::text || random()::text), '') from generate_series(1, 400) g)"
 
@@ -22,6 +22,7 @@ def streaming(lab: Lab) -> Any:
 COLUMNS = "id, status, doc, n"
 
 
+@every_server
 def test_insert_update_delete(streaming: Lab) -> None:
     streaming.execute(
         r"insert into t values (1, E'tab\there\nnl\r\\back\\N', '', 1.5), (2, null, 'x', null), (3, 'c', '\N', 0.1)",
@@ -36,6 +37,7 @@ def test_insert_update_delete(streaming: Lab) -> None:
     assert streaming.query(f"SELECT status, doc, n FROM {DATABASE}.t WHERE _deleted = 1") == [(None, None, None)]
 
 
+@every_server
 def test_left_out_values(streaming: Lab) -> None:
     streaming.execute(
         f"insert into t values (1, 'new', {BIG}), (2, 'new', {BIG}), (3, 'new', {BIG}), (4, 'new', {BIG})",
@@ -94,6 +96,7 @@ def test_left_out_values_of_a_row_that_takes_a_deleted_key(lab: Lab) -> None:
     assert lab.assert_equal("t", "id, status, doc") == 1
 
 
+@every_server
 def test_key_change_and_reuse(streaming: Lab) -> None:
     streaming.execute(
         "insert into t values (1, 'a'), (2, 'b')",
@@ -107,6 +110,7 @@ def test_key_change_and_reuse(streaming: Lab) -> None:
     assert streaming.assert_equal("t", COLUMNS) == 3
 
 
+@every_server
 def test_truncate_in_order(streaming: Lab) -> None:
     streaming.execute(
         "insert into t select g, 'old' from generate_series(1, 10) g",
@@ -117,6 +121,7 @@ def test_truncate_in_order(streaming: Lab) -> None:
     assert streaming.assert_equal("t", COLUMNS) == 2
 
 
+@every_server
 def test_rollback_and_savepoint(streaming: Lab) -> None:
     streaming.execute(
         "begin; insert into t values (9, 'never'); rollback",
@@ -127,6 +132,7 @@ def test_rollback_and_savepoint(streaming: Lab) -> None:
     assert streaming.assert_equal("t", COLUMNS) == 2
 
 
+@every_server
 def test_commit_order_is_not_lsn_order(streaming: Lab) -> None:
     other = streaming.connect()
     other.execute("begin")
@@ -142,6 +148,7 @@ def test_commit_order_is_not_lsn_order(streaming: Lab) -> None:
     assert streaming.query(f"SELECT _applied > {before} FROM {DATABASE}.t FINAL WHERE id = 1") == [(1,)]
 
 
+@every_server
 def test_replica_identity_full_and_index(lab: Lab) -> None:
     lab.execute(
         "create table f (id int primary key, status text, doc text)",
@@ -205,6 +212,7 @@ def test_snapshot_and_stream_under_concurrent_writers(lab: Lab) -> None:
         stop.set()
 
 
+@every_server
 def test_big_transaction_in_bounded_pieces(streaming: Lab) -> None:
     """A transaction over the batch limit is inserted in pieces, but gets one checkpoint."""
     streaming.execute(

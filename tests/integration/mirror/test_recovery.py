@@ -12,7 +12,7 @@ from orchestration.mirror.control import Control
 from orchestration.mirror.heartbeat import Heartbeat
 from orchestration.mirror.resync import Resyncer
 from orchestration.source.embedded import EmbeddedPostgres
-from tests.integration.mirror.harness import DATABASE, Lab
+from tests.integration.mirror.harness import DATABASE, Lab, every_server
 from tests.waiting import wait_for
 
 TABLE = "create table t (id int primary key, n int not null, doc text)"
@@ -221,6 +221,7 @@ def test_killed_warehouse(lab: Lab) -> None:
         assert_exact(lab)
 
 
+@every_server
 def test_restarted_postgres(restartable_lab: Lab, own_postgres: EmbeddedPostgres) -> None:
     lab = restartable_lab
     lab.execute(TABLE, LOG)
@@ -241,6 +242,7 @@ def test_restarted_postgres(restartable_lab: Lab, own_postgres: EmbeddedPostgres
         assert_exact(lab)
 
 
+@every_server
 def test_dropped_slot_stops_and_resnapshot_repairs(lab: Lab) -> None:
     lab.execute(TABLE, "insert into t select g, g, 'x' from generate_series(1, 20) g")
     lab.publish("t")
@@ -293,6 +295,7 @@ def test_emptied_warehouse_and_missing_copy(lab: Lab) -> None:
         assert lab.assert_equal("t", "id, n, doc") == 1
 
 
+@every_server
 def test_dropped_publication(lab: Lab) -> None:
     lab.execute(TABLE)
     lab.publish("t")
@@ -306,22 +309,7 @@ def test_dropped_publication(lab: Lab) -> None:
         assert "--resnapshot" in error.remedy
 
 
-def test_follower_takes_over(lab: Lab) -> None:
-    lab.execute(TABLE)
-    lab.publish("t")
-    with lab.mirror_process() as leader:
-        leader.start()
-        lab.wait_until_streaming()
-        with lab.mirror():
-            follower = f"SELECT state FROM {DATABASE}.mirror_status FINAL WHERE slot = '{lab.slot}:follower'"
-            wait_for(lambda: lab.query(follower) == [("follower",)], 20, "the second mirror follows")
-            assert lab.state() == "streaming"
-            leader.kill()
-            lab.execute("insert into t values (1, 1, 'x')")
-            lab.catch_up(15)
-            assert lab.assert_equal("t", "id, n, doc") == 1
-
-
+@every_server
 def test_idle_source_is_complete_and_pins_no_wal(lab: Lab) -> None:
     lab.execute(TABLE, "create table foreign_table (a int, b text)")
     lab.publish("t")
@@ -337,3 +325,31 @@ def test_idle_source_is_complete_and_pins_no_wal(lab: Lab) -> None:
             f"where slot_name = '{lab.slot}'"
         )
         wait_for(lambda: lab.source.execute(lag.encode()).fetchone() == (True,), 15, "the slot moves")
+
+
+def test_copy_goes_on_when_the_source_was_away(
+    restartable_lab: Lab, own_postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy opens a connection of its own: that it is refused ends nothing."""
+    lab = restartable_lab
+    lab.execute(TABLE, "insert into t select g, 0, 'seed' from generate_series(1, 5) g")
+    lab.publish("t")
+    copy = Resyncer._copy
+    away: list[bool] = []
+
+    def copy_without_source(self: Resyncer, *request: Any) -> None:
+        if not away:
+            own_postgres.stop()
+            away.append(True)
+        copy(self, *request)
+
+    monkeypatch.setattr(Resyncer, "_copy", copy_without_source)
+    with lab.mirror() as mirror:
+        lab.wait_until_streaming()
+        lab.execute("alter table t alter column n type bigint", "update t set n = 1")
+        wait_for(lambda: lab.state() == "stalled", 30, "the failure is reported")
+        own_postgres.start()
+        lab.wait_until_streaming()
+        assert mirror.error is None
+    lab.source = lab.connect()
+    assert lab.assert_equal("t", "id, n, doc") == 5

@@ -1,10 +1,11 @@
 """The source's schema changes while the mirror runs, or while it is away."""
 
 from orchestration.source.migrate import migrate
-from tests.integration.mirror.harness import DATABASE, Lab
+from tests.integration.mirror.harness import DATABASE, Lab, every_server
 from tests.waiting import wait_for
 
 
+@every_server
 def test_columns_come_and_go(lab: Lab) -> None:
     lab.execute("create table t (id int primary key, a text not null, n int)")
     lab.execute("insert into t select g, 'a' || g, g from generate_series(1, 5) g")
@@ -35,6 +36,7 @@ def test_columns_come_and_go(lab: Lab) -> None:
         assert lab.assert_equal("t", "id, n, c, e, z") == 10
 
 
+@every_server
 def test_rewritten_rows_are_copied_again(lab: Lab) -> None:
     """Postgres sends nothing for rows that ALTER TABLE rewrites: the table is copied again by itself."""
     lab.execute("create table t (id int primary key, n int, q numeric(10,2))")
@@ -156,3 +158,26 @@ def test_migration_from_early_to_latest_head(lab: Lab) -> None:
         expected = lab.rows("executions", columns.format("::text"), "id::text")
         assert lab.copied("executions", columns.format(""), "toString(id)") == expected
         assert len(expected) == 50
+
+
+def test_alteration_that_a_crash_left_half_done(lab: Lab) -> None:
+    """The current table is altered first, then the history, then the feed between them."""
+    lab.execute("create table t (id int primary key, c int not null default 7)", "insert into t values (1), (2)")
+    lab.publish("t")
+    with lab.mirror():
+        lab.wait_until_streaming()
+    lab.client.command(f"ALTER TABLE {DATABASE}.t MODIFY COLUMN c Nullable(Int32), ADD COLUMN d Nullable(Int32)")
+    lab.execute("alter table t alter column c drop not null", "alter table t add column d int")
+    lab.execute("insert into t values (3, null, 3)", "delete from t where id = 1")
+    with lab.mirror():
+        lab.wait_until_streaming()
+        lab.catch_up()
+        assert lab.assert_equal("t", "id, c, d") == 2
+    # Everything but the feed was done.
+    for table in ("t", "t__history"):
+        lab.client.command(f"ALTER TABLE {DATABASE}.{table} ADD COLUMN e Nullable(Int32)")
+    lab.execute("alter table t add column e int", "insert into t values (4, 4, 4, 4)")
+    with lab.mirror():
+        lab.wait_until_streaming()
+        lab.catch_up()
+        assert lab.assert_equal("t", "id, c, d, e") == 3

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.integration.mirror.harness import DATABASE, Lab
+from tests.integration.mirror.harness import DATABASE, Lab, every_server
 
 DEFINITION = """
 create domain price as numeric(12,4) check (value > 0);
@@ -68,6 +68,7 @@ ARRAYS = (
 UNFIT_ARRAYS = "insert into a (id, i, n) values (3, '[0:1][5:6]={{1,2},{3,4}}', '{NaN,1}'), (4, null, '{}')"
 
 
+@every_server
 @pytest.mark.parametrize("way", ["snapshot", "stream"])
 def test_types(lab: Lab, way: str) -> None:
     lab.execute(DEFINITION)

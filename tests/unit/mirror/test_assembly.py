@@ -69,3 +69,10 @@ def test_big_one_comes_in_pieces(tmp_path: Path) -> None:
     rows = [change(1, b"%04d" % number + b"x" * 1000) for number in range(3000)]
     found = assembled(tmp_path, [start(1), *rows, b"E"], [commit(1)])
     assert [payload[1:5] for _, payload in found[1:-1]] == [b"%04d" % number for number in range(3000)]
+
+
+def test_ends_of_transactions_of_which_nothing_came(tmp_path: Path) -> None:
+    found = assembled(
+        tmp_path, [abort(1, 7), abort(1, 1), commit(2), start(3), change(3, b"a"), b"E", abort(3, 7)], [commit(3)]
+    )
+    assert [payload[:1] for _, payload in found] == [b"B", b"C", b"B", b"I", b"C"]
