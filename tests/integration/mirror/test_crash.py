@@ -41,7 +41,7 @@ class Version(NamedTuple):
 LEFT_OUT_CHANGE: Change = (LEFT_OUT, None, None)
 
 FIRST = int(os.environ.get("FIRST", "1"))
-SEEDS = range(FIRST, FIRST + int(os.environ.get("SEEDS", "2")))
+SEEDS = range(FIRST, FIRST + int(os.environ.get("SEEDS", "1")))
 CRASHES = 3
 VICTIMS = (["mirror"], ["warehouse"], ["postgres"], ["mirror", "warehouse"], ["mirror", "postgres"])
 

@@ -87,6 +87,7 @@ def test_staging_models_on_tables_of_peerdb(own_warehouse: Warehouse) -> None:
     client.close()
 
 
+@pytest.mark.slow
 def test_tables_of_the_mirror_are_never_replaced(own_warehouse: Warehouse) -> None:
     client = own_warehouse.client()
     settings = Settings.model_validate({"CLICKHOUSE_URL": own_warehouse.url})

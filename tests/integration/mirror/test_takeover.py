@@ -39,6 +39,7 @@ def test_follower_takes_over_from_a_killed_leader(lab: Lab) -> None:
             lab.wait_until_streaming()
 
 
+@pytest.mark.slow
 def test_follower_takes_over_from_a_leader_that_hangs(lab: Lab) -> None:
     """The source ends the session of a mirror that does not report; what wakes up later must not do harm."""
     lab.execute(TABLE, "insert into t select g, 0, 'x' from generate_series(1, 500) g")
