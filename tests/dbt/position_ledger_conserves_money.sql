@@ -1,5 +1,5 @@
 -- Realized profit minus the cost of what is open equals the money that went in and
--- out, for every key.
+-- out, for every key, to the last digit.
 select account, strategy_id, symbol, realized, open_cost, paid
 from
     (
@@ -9,13 +9,8 @@ from
             symbol,
             sum(gross_realized_pnl) as realized,
             argMax(sign(position_after) * open_cost, ordinal) as open_cost,
-            sum(sign(signed_quantity) * notional) as paid,
-            sum(notional) as traded
+            sum(sign(signed_quantity) * notional) as paid
         from {{ ref("position_ledger") }} final
         group by account, strategy_id, symbol
     )
--- Float64 carries the average cost: a trillionth of the money that moved, and a
--- millionth at least.
-where
-    abs(toFloat64(realized - open_cost + paid))
-    > greatest(1e-6, 1e-12 * toFloat64(traded))
+where realized - open_cost + paid != 0

@@ -158,8 +158,7 @@ def test_a_window_that_begins_before_the_data_has_no_return(
     assert (row["value"], row["status"], row["reason"]) == (None, "insufficient_data", "no_opening_state")
 
 
-@pytest.mark.parametrize("day", MOMENTS)
-@pytest.mark.parametrize("strategy", ["", STRATEGY])
+@pytest.mark.parametrize(("strategy", "day"), [("", MOMENTS[0]), (STRATEGY, MOMENTS[1]), ("", MOMENTS[2])])
 def test_trades_and_realized_pnl_agree_with_a_plain_ledger(
     loaded: tuple[RunningUp, Book, pandas.Series, Path], day: date, strategy: str
 ) -> None:

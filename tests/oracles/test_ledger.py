@@ -11,8 +11,8 @@ from tests.oracles.reference import Book
 from tests.oracles.world import FACTS, Order, World, after
 
 D = Decimal
-# Float64 carries the average cost, so money agrees to a billionth of what was traded.
-TOLERANCE = D("1e-6")
+# The book divides with 28 digits, the ledger rounds the cost to twelve decimals whenever a fill reduces.
+TOLERANCE = D("1e-9")
 
 
 def trade(world: World, fills: list[tuple[Any, ...]], account: str = "paper") -> None:
@@ -113,23 +113,25 @@ def assert_is_book(rows: list[dict[str, Any]], fills: list[tuple[str, Decimal, D
     bought = sum(row["signed_quantity"] / abs(row["signed_quantity"]) * row["notional"] for row in rows)
     cost = rows[-1]["open_cost"].copy_sign(rows[-1]["position_after"] or 1)
     # Realized profit + q (mark - average) = -sum(dq px) + q mark, whatever the mark.
-    assert near(rows[-1]["cumulative_realized_pnl"] - cost, -bought)
+    assert rows[-1]["cumulative_realized_pnl"] - cost == -bought
 
 
 def test_random_fills_equal_an_independent_book_in_one_tick_and_fill_by_fill(world: World) -> None:
-    streams = {f"a{seed}": random_fills(seed, 60) for seed in range(8)}
+    # Past the 64th and the 128th fill, where the fold of a key starts anew from a checkpoint.
+    streams = {f"a{seed}": random_fills(seed, 60 + 10 * seed) for seed in range(8)}
     for account, fills in streams.items():
-        trade(world, fills[:40], account)
+        trade(world, fills[:-15], account)
     world.batch()
     world.tick()
-    for step in range(40, 60, 5):
+    for step in range(-15, 0, 5):
         for account, fills in streams.items():
-            for number, (side, quantity, price, fee) in enumerate(fills[step : step + 5]):
-                world.order(Order(side, quantity, price, after(step + number), account=account, fee=fee))
+            for number, (side, quantity, price, fee) in list(enumerate(fills))[step : step + 5 or None]:
+                world.order(Order(side, quantity, price, after(number), account=account, fee=fee))
         world.batch()
         world.tick()
     for account, fills in streams.items():
         assert_is_book(world.ledger(account), fills)
+    assert state(world) == rebuilt(world)
 
 
 def test_a_book_that_never_goes_flat_keeps_its_cost(world: World) -> None:
@@ -145,29 +147,12 @@ def test_a_book_that_never_goes_flat_keeps_its_cost(world: World) -> None:
 
 
 def state(world: World) -> list[tuple[Any, ...]]:
-    """The whole ledger, with money to a millionth."""
-    return [
-        (
-            *(
-                row[name]
-                for name in ("account", "strategy_id", "symbol", "executed_at", "sequence", "fill_id", "ordinal")
-            ),
-            *(row[name] for name in ("signed_quantity", "position_before", "position_after")),
-            *(
-                round(row[name], 6)
-                for name in (
-                    "open_cost",
-                    "gross_realized_pnl",
-                    "closing_fee",
-                    "cumulative_realized_pnl",
-                    "cumulative_fee",
-                )
-            ),
-        )
-        for row in world.client.query(
-            "select * from quant.position_ledger final order by account, strategy_id, symbol, ordinal"
-        ).named_results()
-    ]
+    """The whole ledger, to the last digit."""
+    return list(
+        world.client.query(
+            "select * except (revision) from quant.position_ledger final order by account, strategy_id, symbol, ordinal"
+        ).result_rows
+    )
 
 
 def rebuilt(world: World) -> list[tuple[Any, ...]]:

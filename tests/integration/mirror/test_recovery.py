@@ -85,7 +85,8 @@ def assert_exact(lab: Lab) -> None:
     assert lab.query(f"SELECT max(_applied) <= {newest[0]} FROM {DATABASE}.log") == [(1,)]
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
 def test_killed_mirror(lab: Lab, seed: int) -> None:
     pick = random.Random(seed)
     lab.execute(TABLE, LOG, "insert into t select g, 0, 'seed' from generate_series(1, 50) g")
