@@ -7,6 +7,7 @@ from fastapi import Depends, FastAPI
 
 from api.deps import require_enabled
 from api.errors import install_error_handlers
+from api.frames import NewestFrames
 from api.routes import health, service, snapshot
 from api.warehouse import Warehouse
 from orchestration.settings import Settings
@@ -30,6 +31,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.warehouse = Warehouse(settings)
+    app.state.frames = NewestFrames(app.state.warehouse)
     install_error_handlers(app)
     app.include_router(service.router)
     app.include_router(snapshot.router, prefix=PREFIX, dependencies=[Depends(require_enabled)])

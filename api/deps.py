@@ -1,10 +1,11 @@
-"""What route functions ask for: settings, the warehouse, and the guard of the control plane's switch."""
+"""What route functions ask for: settings, warehouse, newest frames, and the guard of the control plane's switch."""
 
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
 from api.errors import ApiError
+from api.frames import NewestFrames
 from api.warehouse import Warehouse
 from orchestration.settings import Settings
 
@@ -17,8 +18,13 @@ def _warehouse(request: Request) -> Warehouse:
     return cast(Warehouse, request.app.state.warehouse)
 
 
+def _frames(request: Request) -> NewestFrames:
+    return cast(NewestFrames, request.app.state.frames)
+
+
 SettingsDep = Annotated[Settings, Depends(_settings)]
 WarehouseDep = Annotated[Warehouse, Depends(_warehouse)]
+FramesDep = Annotated[NewestFrames, Depends(_frames)]
 
 
 def require_enabled(settings: SettingsDep) -> None:

@@ -8,10 +8,12 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
+from xdist.scheduler import LoadFileScheduling
 
 from orchestration.settings import get_settings
 from orchestration.source.embedded import EmbeddedPostgres
@@ -21,6 +23,20 @@ from tests.waiting import wait_for
 
 # A developer's own environment must not reach the tests.
 _OWN = ("JANGAR_", "TORGHUT_", "CLICKHOUSE_")
+
+
+class _ByFile(LoadFileScheduling):  # type: ignore[misc]
+    """Tests of one file run on one worker; those of `tests/e2e` all on the same, so that they share the product: two of
+    it at a time ask more than two cores have."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "tests/e2e" if nodeid.startswith("tests/e2e/") else str(super()._split_scope(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """The scheduler of `-n`; the tests stay in their order, so that the long ones of e2e do not come last and alone."""
+    return _ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)

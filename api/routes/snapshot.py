@@ -6,8 +6,9 @@ from typing import Annotated, Any, get_args
 
 from fastapi import APIRouter, Query
 
-from api.deps import WarehouseDep
+from api.deps import FramesDep, WarehouseDep
 from api.errors import ApiError
+from api.frames import NewestFrames, Scope
 from api.models import Frame, Metric, Quality, SnapshotResponse, Window
 from api.warehouse import Warehouse
 
@@ -21,6 +22,7 @@ assert set(_WORSE) == set(get_args(Quality))
 @router.get("/snapshot")
 async def snapshot(
     warehouse: WarehouseDep,
+    frames: FramesDep,
     strategy_id: Annotated[
         str, Query(max_length=255, description="Id or unique name of a strategy. Empty: the whole account.")
     ] = "",
@@ -37,15 +39,16 @@ async def snapshot(
         as_of = as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of.astimezone(UTC)
         if as_of > now:
             raise ApiError(400, "as_of: lies in the future.", f"It is {now.isoformat(timespec='seconds')} now.")
-    strategy_id, name = await _strategy(warehouse, strategy_id)
-    scope = {"strategy_id": strategy_id, "account": account, "window": window}
+    strategy_id, name = await _strategy(frames, strategy_id)
+    scope = Scope(strategy_id, account, window)
+    seconds = 0.0
     if as_of is None:
-        rows = await warehouse.rows("latest_frame", scope)
+        rows, seconds = await frames.frame(scope)
     else:
-        rows = await warehouse.rows("frame_at", {**scope, "as_of": as_of})
+        rows = await warehouse.rows("frame_at", {**scope._asdict(), "as_of": as_of})
     if not rows:
         await _explain_absence(warehouse, strategy_id, account, as_of)
-    metrics = [Metric(**{**row, "meta": json.loads(row["meta"] or "{}")}) for row in rows]
+    metrics = [_metric(row, seconds) for row in rows]
     frame_as_of = min(metric.as_of for metric in metrics)
     valued = [metric.quality for metric in metrics if metric.status == "ok"]
     return SnapshotResponse(
@@ -62,11 +65,17 @@ async def snapshot(
     )
 
 
-async def _strategy(warehouse: Warehouse, wanted: str) -> tuple[str, str]:
+def _metric(row: dict[str, Any], seconds: float) -> Metric:
+    """A row of a frame, `seconds` after it was read."""
+    freshness = row["freshness_seconds"] + seconds
+    return Metric(**{**row, "meta": json.loads(row["meta"] or "{}"), "freshness_seconds": freshness})
+
+
+async def _strategy(frames: NewestFrames, wanted: str) -> tuple[str, str]:
     """Resolve an id or a name to (id, name)."""
     if not wanted:
         return "", ""
-    known = await warehouse.rows("strategies")
+    known = await frames.strategies()
     matches = [row for row in known if wanted in (row["strategy_id"], row["strategy_name"])]
     if len(matches) == 1:
         return matches[0]["strategy_id"], matches[0]["strategy_name"]

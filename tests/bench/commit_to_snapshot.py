@@ -65,7 +65,7 @@ def main() -> None:
                 while (now := _position(up, strategy, account)) == before:
                     if time.monotonic() - committed > TIMEOUT_SECONDS:
                         raise TimeoutError("the fill did not show in the snapshot")
-                    time.sleep(0.01)
+                    time.sleep(0.05)
                 latencies.append(time.monotonic() - committed)
                 before = now
             for _ in range(SAMPLES):

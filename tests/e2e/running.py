@@ -108,7 +108,7 @@ class RunningUp:
         """GET from the API: status and decoded body."""
         try:
             with urllib.request.urlopen(
-                f"http://127.0.0.1:{self.ports['JANGAR_QUANT_API_PORT']}{path}", timeout=10
+                f"http://127.0.0.1:{self.ports['JANGAR_QUANT_API_PORT']}{path}", timeout=30
             ) as r:
                 return r.status, json.load(r)
         except urllib.error.HTTPError as error:

@@ -18,7 +18,7 @@ def test_a_past_frame_is_the_same_whenever_it_is_asked(up: RunningUp) -> None:
         return {m["metric_name"]: (m["value"], m["status"], m["sample_count"]) for m in frame["metrics"]}
 
     # The history of the desk may still be on its way.
-    first = wait_for(lambda: frame if (frame := past()) == past() else None, 60, "the history is there")
+    first = wait_for(lambda: frame if (frame := past()) == past() else None, 120, "the history is there")
     assert past() == first
     assert first["cumulative_return"][1] == "ok"
 

@@ -20,4 +20,4 @@ from {{ ref("stg_torghut__trade_decisions") }}
 where {{ newly_applied(ref("decision_fact")) }}
 -- In the order of arrival: the newest row is the cursor, also of a refresh that was
 -- killed in the middle.
-order by applied
+order by applied {{ refresh_settings() }}

@@ -5,4 +5,4 @@ from {{ ref("stg_torghut__execution_versions") }}
 where {{ newly_applied(ref("execution_version_fact")) }}
 -- In the order of arrival: the newest row is the cursor, also of a refresh that was
 -- killed in the middle.
-order by applied
+order by applied {{ refresh_settings() }}

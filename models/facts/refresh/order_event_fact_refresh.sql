@@ -5,4 +5,4 @@ from {{ ref("stg_torghut__execution_order_events") }}
 where {{ newly_applied(ref("order_event_fact")) }}
 -- In the order of arrival: the newest row is the cursor, also of a refresh that was
 -- killed in the middle.
-order by applied
+order by applied {{ refresh_settings() }}

@@ -42,4 +42,4 @@ asof left join
     and toDateTime64(snapshots.snapshot_at, 3, 'UTC') >= session.opens_at
 -- In the order of arrival: the newest row is the cursor, also of a refresh that was
 -- killed in the middle.
-order by applied
+order by applied {{ refresh_settings() }}

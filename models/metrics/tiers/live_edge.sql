@@ -1,2 +1,14 @@
-{{ config(engine="ReplacingMergeTree", order_by="(as_of, account, edge)", ttl="toDateTime(as_of) + interval 1 hour", settings={"merge_with_ttl_timeout": 600}) }}
+{{
+    config(
+        engine="ReplacingMergeTree",
+        order_by="(as_of, account, edge)",
+        partition_by="toStartOfFiveMinutes(as_of)",
+        ttl="toDateTime(as_of) + interval 5 minute",
+        settings={
+            "index_granularity": 256,
+            "ttl_only_drop_parts": 1,
+            "merge_with_ttl_timeout": 60,
+        },
+    )
+}}
 {{ empty_table() }}

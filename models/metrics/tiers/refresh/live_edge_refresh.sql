@@ -1,4 +1,4 @@
 {{ config(refreshable=every_second(tier=true)) }}
 {{ materialization_target_table(ref("live_edge")) }}
 select *
-from {{ ref("pending_live_edge") }}
+from {{ ref("pending_live_edge") }} {{ refresh_settings() }}

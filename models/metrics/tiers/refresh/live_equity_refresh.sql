@@ -1,5 +1,5 @@
-{{ config(refreshable=every_second(after=["live_holding_refresh"], tier=true)) }}
+{{ config(refreshable=after(["live_holding_refresh"])) }}
 {{ materialization_target_table(ref("live_equity")) }}
 -- depends_on: {{ ref("live_holding_refresh") }}
 select *
-from {{ ref("pending_live_equity") }}
+from {{ ref("pending_live_equity") }} {{ refresh_settings() }}

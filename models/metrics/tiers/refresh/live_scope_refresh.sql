@@ -1,5 +1,5 @@
-{{ config(refreshable=every_second(after=["live_equity_refresh"], tier=true)) }}
+{{ config(refreshable=after(["live_equity_refresh"])) }}
 {{ materialization_target_table(ref("live_scope")) }}
 -- depends_on: {{ ref("live_equity_refresh") }}
 select *
-from {{ ref("pending_live_scope") }}
+from {{ ref("pending_live_scope") }} {{ refresh_settings() }}

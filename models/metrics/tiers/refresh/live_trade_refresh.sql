@@ -1,5 +1,5 @@
-{{ config(refreshable=every_second(after=["live_position_refresh"], tier=true)) }}
+{{ config(refreshable=after(["live_position_refresh"])) }}
 {{ materialization_target_table(ref("live_trade")) }}
 -- depends_on: {{ ref("live_position_refresh") }}
 select *
-from {{ ref("pending_live_trade") }}
+from {{ ref("pending_live_trade") }} {{ refresh_settings() }}

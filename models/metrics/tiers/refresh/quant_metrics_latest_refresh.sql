@@ -1,5 +1,5 @@
-{{ config(refreshable=every_second(after=["live_trade_refresh"], append=false, tier=true)) }}
+{{ config(refreshable=after(["live_trade_refresh"], append=false)) }}
 {{ materialization_target_table(ref("quant_metrics_latest")) }}
 -- depends_on: {{ ref("live_trade_refresh") }}
 select *
-from {{ ref("live_frame") }}
+from {{ ref("live_frame") }} {{ refresh_settings() }}
