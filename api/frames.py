@@ -13,7 +13,7 @@ Rows = list[dict[str, Any]]
 
 # A frame takes the warehouse 40 ms of a core, asking for the newest moment 5 ms: twenty requests per second cost a
 # whole core of the two before, and slowed the frames that they asked for.
-MOMENT_SECONDS = 0.1
+MOMENT_SECONDS = 0.2
 # A frame is read again after this even when no newer one is there: it ages, and turns stale.
 ROWS_SECONDS = 1.0
 SCOPES = 1024

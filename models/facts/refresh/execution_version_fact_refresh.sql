@@ -1,5 +1,6 @@
-{{ config(refreshable=every_second()) }}
+{{ config(refreshable=after(["order_event_fact_refresh"])) }}
 {{ materialization_target_table(ref("execution_version_fact")) }}
+-- depends_on: {{ ref("order_event_fact_refresh") }}
 select * except (broker_order)
 from {{ ref("stg_torghut__execution_versions") }}
 where {{ newly_applied(ref("execution_version_fact")) }}

@@ -1,5 +1,6 @@
-{{ config(refreshable=every_second()) }}
+{{ config(refreshable=after(["position_ledger_refresh"])) }}
 {{ materialization_target_table(ref("position_snapshot_fact")) }}
+-- depends_on: {{ ref("position_ledger_refresh") }}
 -- depends_on: {{ ref("account_settings") }}
 with
     snapshots as (
