@@ -13,8 +13,8 @@
    The stages are made of the same macros as the parameterized views, but each stores its rows for the next one, since
    the time to plan a query grows faster than its nesting: ten metrics took 0.56 s to plan as one query, 0.42 s as five.
    Those that do not need the ledger run beside the facts and the ledger, one after the other: two chains for the two
-   cores that a small machine has, and nothing else beside them. All of them side by side finished no sooner and kept the facts waiting: p50 from commit
-   to snapshot 6 s instead of 3 to 4 s. #}
+   cores that a small machine has, and nothing else beside them. All of them side by side finished no sooner and kept the
+   facts waiting: p50 from commit to snapshot 6 s instead of 3 to 4 s. #}
 {% macro is_live() -%}
     {{ return('stage_before' in model.config.get('meta', {})) }}
 {%- endmacro %}
