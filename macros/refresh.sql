@@ -30,6 +30,18 @@
     {{ return({'interval': 'AFTER 0 SECOND', 'depends_on': names, 'append': append}) }}
 {% endmacro %}
 
+{# Config of a table that keeps what a stage of a tier stored, for some minutes. By partition, the newest moment is known
+   without reading a row, and what is old is dropped without a merge. #}
+{% macro stage_table(order_by) %}
+    {{ return({
+        'engine': 'ReplacingMergeTree',
+        'order_by': order_by,
+        'partition_by': 'toStartOfFiveMinutes(as_of)',
+        'ttl': 'toDateTime(as_of) + interval 5 minute',
+        'settings': {'index_granularity': 256, 'ttl_only_drop_parts': 1, 'merge_with_ttl_timeout': 60},
+    }) }}
+{% endmacro %}
+
 {# Settings of a refresh.
 
    Its queries read few rows: they cost planning and thread switches, not computing. One thread, a plain hash join and no

@@ -1,14 +1,1 @@
-{{
-    config(
-        engine="ReplacingMergeTree",
-        order_by="(as_of, account, edge)",
-        partition_by="toStartOfFiveMinutes(as_of)",
-        ttl="toDateTime(as_of) + interval 5 minute",
-        settings={
-            "index_granularity": 256,
-            "ttl_only_drop_parts": 1,
-            "merge_with_ttl_timeout": 60,
-        },
-    )
-}}
-{{ empty_table() }}
+{{ config(**stage_table("(as_of, account, edge)")) }} {{ empty_table() }}
