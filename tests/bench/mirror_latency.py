@@ -28,6 +28,9 @@ from tests.integration.mirror.harness import DATABASE, Lab, Warehouse
 from tests.ports import free_port
 from tests.waiting import wait_for
 
+# A mirror that brings nothing for so long is not slow but dead.
+STALL_SECONDS = 60.0
+
 # (table, columns, values) of one row in each of five tables of the schema.
 TABLES = (
     (
@@ -85,7 +88,7 @@ def latency(lab: Lab, rate: float, seconds: float) -> tuple[list[float], int]:
     writer = threading.Thread(target=write)
     writer.start()
     found: list[float] = []
-    position = 0
+    position, last_progress = 0, time.monotonic()
     query = f"SELECT lsn FROM {DATABASE}.mirror_checkpoint WHERE slot = '{lab.slot}' ORDER BY applied DESC LIMIT 1"
     while not done.is_set() or position < len(committed):
         mark = int(lab.client.query(query).result_rows[0][0])
@@ -94,6 +97,9 @@ def latency(lab: Lab, rate: float, seconds: float) -> tuple[list[float], int]:
         while position < len(committed) and committed[position][0] <= mark:
             found.append(now - committed[position][1])
             position += 1
+            last_progress = time.monotonic()
+        if time.monotonic() - last_progress > STALL_SECONDS:
+            raise TimeoutError(f"the mirror has brought nothing for {STALL_SECONDS:g} s")
         time.sleep(0.005)
         if done.is_set() and position < len(committed) and mark < committed[position][0]:
             lab.execute("select pg_logical_emit_message(true, 'bench', '')")

@@ -105,8 +105,9 @@ def test_the_scopes_kept_are_bounded(clock: Clock, monkeypatch: pytest.MonkeyPat
     async def scenario() -> None:
         queries = Queries()
         newest = NewestFrames(cast(Warehouse, queries))
-        for account in ("a", "b", "c", "c", "b", "a"):
+        for account in ("a", "b", "a", "c", "a", "b"):
             await _asked(newest, SCOPE._replace(account=account))
+        # The one that nobody asked for longest goes: b for c, and b is read again.
         assert queries.counts["latest_frame"] == 4
 
     asyncio.run(scenario())
