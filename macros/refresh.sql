@@ -11,10 +11,14 @@
     where 0
 {%- endmacro %}
 
+{# Seconds between the ticks of the light tier. #}
+{% macro tier_seconds() %}
+    {{ return((env_var('JANGAR_TORGHUT_QUANT_COMPUTE_INTERVAL_MS', '1000') | int) // 1000) }}
+{% endmacro %}
+
 {# `refreshable` config of a view that runs every second, or, in a tier, at the configured interval. #}
 {% macro every_second(tier=false) %}
-    {%- set milliseconds = (env_var('JANGAR_TORGHUT_QUANT_COMPUTE_INTERVAL_MS', '1000') if tier else '1000') | int -%}
-    {{ return({'interval': 'EVERY ' ~ (milliseconds // 1000) ~ ' SECOND', 'append': true}) }}
+    {{ return({'interval': 'EVERY ' ~ (tier_seconds() if tier else 1) ~ ' SECOND', 'append': true}) }}
 {% endmacro %}
 
 {# `refreshable` config of a view that runs as soon as all of `views` ran since its last run, and appends to its target or

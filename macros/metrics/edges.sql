@@ -15,24 +15,11 @@
         edge.is_open as is_open
     from
         (
-            select account, {{ calendar_of("account") }} as calendar
-            from
-                (
-                    select toString(account) as account
-                    from {{ ref("position_snapshot_fact") }}
-                    where snapshot_at <= {{ as_of() }}
-                    group by account
-                    union distinct
-                    select toString(account) as account
-                    from {{ ref("position_ledger") }}
-                    where executed_at <= {{ as_of() }} and account != ''
-                    group by account
-                    union distinct
-                    select toString(account) as account
-                    from {{ ref("decision_fact") }}
-                    where decided_at <= {{ as_of() }}
-                    group by account
-                )
+            select
+                toString(account) as account, {{ calendar_of("account") }} as calendar
+            from {{ ref("scope_evidence") }}
+            where first_at <= {{ as_of() }}
+            group by account
         ) as scope
     inner join ({{ calendar_edges() }}) as edge on scope.calendar = edge.calendar
 {% endmacro %}

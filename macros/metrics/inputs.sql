@@ -91,37 +91,16 @@
             from
                 (
                     select
-                        member,
-                        sum(max(has_fills)) over (partition by member) as strategies,
+                        toString(account) as member,
+                        toString(strategy_id) as strategy,
+                        sum(max(evidence = 'fill')) over (
+                            partition by member
+                        ) as strategies,
                         arrayJoin(
                             arrayDistinct({{ scopes("strategy", "member") }})
                         ) as scope
-                    from
-                        (
-                            select
-                                toString(account) as member,
-                                toString(strategy_id) as strategy,
-                                1 as has_fills
-                            from {{ ref("position_ledger") }}
-                            where executed_at <= {{ as_of() }} and account != ''
-                            group by account, strategy_id
-                            union all
-                            select
-                                toString(account) as member,
-                                toString(strategy_id) as strategy,
-                                0 as has_fills
-                            from {{ ref("decision_fact") }}
-                            where decided_at <= {{ as_of() }}
-                            group by account, strategy_id
-                            union all
-                            select
-                                toString(account) as member,
-                                '' as strategy,
-                                0 as has_fills
-                            from {{ ref("position_snapshot_fact") }}
-                            where snapshot_at <= {{ as_of() }}
-                            group by account
-                        )
+                    from {{ ref("scope_evidence") }}
+                    where first_at <= {{ as_of() }}
                     group by member, strategy
                 )
             group by strategy_id, account, member

@@ -157,66 +157,66 @@
 {% macro market_rows() %}
     {% if is_live() and model.name != "pending_live_market" %}
         {{ stage_rows("live_market") }}
-    {% else %}
-        select calendar, edge, symbol, max(mid) as mid, max(close) as close
-        from
-            (
-                select calendar, edge, symbol, mid, 0 as close
-                from ({{ last_quotes() }})
-                union all
-                select calendar, edge, symbol, 0 as mid, close
-                from ({{ last_bars() }})
-            )
-        group by calendar, edge, symbol
+    {% else %} {{ market_at_edges() }}
     {% endif %}
 {% endmacro %}
 
-{# Minutes in which a quote or bar may lie that still counts at an edge, one row per minute and edge of a calendar. #}
-{% macro edge_minutes() %}
-    select
-        calendar,
-        edge,
-        quotes_from,
-        edge_at,
-        arrayJoin(
-            arrayDistinct([toStartOfMinute(quotes_from), toStartOfMinute(edge_at)])
-        ) as minute
-    from (select distinct calendar, edge, quotes_from, edge_at from ({{ edge_rows() }}))
-{% endmacro %}
+{# The last mid and the last close of a bar at each edge, per calendar and symbol, of those that still count there.
 
-{# The last mid at each edge, per calendar and symbol. #}
-{% macro last_quotes() %}
+   The edges are one constant for both sources, and the minutes in which a quote or bar may lie are looked up in the
+   sorting key of the sources before any row is compared with an edge. #}
+{% macro market_at_edges() %}
+    with
+        (
+            select groupUniqArray((calendar, edge, quotes_from, edge_at))
+            from ({{ edge_rows() }})
+        ) as bounds,
+        arrayDistinct(
+            arrayFlatten(
+                arrayMap(
+                    bound -> [toStartOfMinute(bound .3), toStartOfMinute(bound .4)],
+                    bounds
+                )
+            )
+        ) as minutes
     select
-        minutes.calendar as calendar,
-        minutes.edge as edge,
-        cast(quote.symbol as String) as symbol,
-        argMax(quote.mid, (quote.quoted_at, quote.sequence)) as mid
-    from {{ ref("stg_torghut__ta_quotes") }} as quote
-    inner join
-        ({{ edge_minutes() }}) as minutes
-        on toStartOfMinute(quote.quoted_at) = minutes.minute
-    where
-        toStartOfMinute(quote.quoted_at) in (select minute from ({{ edge_minutes() }}))
-        and quote.quoted_at >= minutes.quotes_from
-        and quote.quoted_at <= minutes.edge_at
-    group by calendar, edge, symbol
-{% endmacro %}
-
-{# The last close of a bar at each edge, per calendar and symbol. #}
-{% macro last_bars() %}
-    select
-        minutes.calendar as calendar,
-        minutes.edge as edge,
-        cast(bar.symbol as String) as symbol,
-        argMax(bar.close, (bar.closed_at, bar.sequence)) as close
-    from {{ ref("stg_torghut__ta_bars") }} as bar
-    inner join
-        ({{ edge_minutes() }}) as minutes
-        on toStartOfMinute(bar.bar_at) = minutes.minute
-    where
-        toStartOfMinute(bar.bar_at) in (select minute from ({{ edge_minutes() }}))
-        and bar.bar_at >= minutes.quotes_from
-        and bar.closed_at <= minutes.edge_at
+        bound .1 as calendar,
+        bound .2 as edge,
+        symbol,
+        argMaxIf(price, (known_at, sequence), is_quote) as mid,
+        argMaxIf(price, (known_at, sequence), not is_quote) as close
+    from
+        (
+            select
+                *,
+                arrayJoin(
+                    arrayFilter(
+                        bound -> begins_at >= bound .3 and known_at <= bound .4, bounds
+                    )
+                ) as bound
+            from
+                (
+                    select
+                        toString(symbol) as symbol,
+                        mid as price,
+                        quoted_at as begins_at,
+                        quoted_at as known_at,
+                        sequence,
+                        true as is_quote
+                    from {{ ref("stg_torghut__ta_quotes") }}
+                    where toStartOfMinute(quoted_at) in (select arrayJoin(minutes))
+                    union all
+                    select
+                        toString(symbol) as symbol,
+                        close as price,
+                        bar_at as begins_at,
+                        closed_at as known_at,
+                        sequence,
+                        false as is_quote
+                    from {{ ref("stg_torghut__ta_bars") }}
+                    where toStartOfMinute(bar_at) in (select arrayJoin(minutes))
+                )
+        )
     group by calendar, edge, symbol
 {% endmacro %}
 

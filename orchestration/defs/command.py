@@ -10,7 +10,6 @@ import typer
 
 from orchestration.errors import UserError
 from orchestration.settings import PROJECT_DIR, Settings, get_settings
-from orchestration.transform.dbt import dbt_environment
 
 # SQLite storage in the state directory, no telemetry, one run at a time: two dbt runs may not share a target.
 _INSTANCE = """\
@@ -65,6 +64,8 @@ def dagster(
     The definitions have a server of their own: a daemon without one loads them anew every minute, which took 10 s of
     CPU each time.
     """
+    from orchestration.transform.dbt import dbt_environment
+
     settings = get_settings()
     home = dagster_home(settings)
     workspace = ["--workspace", str(home / "workspace.yaml")]

@@ -1,17 +1,22 @@
 """Load room: the command `jangar-quant load`."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import psycopg
 import typer
 from rich.console import Console
 
 from orchestration.errors import UserError
 from orchestration.logs import configure_logging
 from orchestration.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    import psycopg
 
 _CLOSE = "16:00 America/New_York"
 

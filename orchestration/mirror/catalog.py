@@ -8,14 +8,16 @@ import psycopg
 from orchestration.mirror.keyless import ROW
 from orchestration.mirror.types import SourceType
 
-# The tables of the source that the models know, parents before children.
+# The tables of the source that the models know, parents before children; but events before the orders that they tell
+# of: orders that come first are computed once without them and then again, which rewrote nearly the whole ledger of a
+# first copy and left its readers two versions of each row to merge, 170 of the 1,200 ms of each tick.
 KNOWN_TABLES = (
     "strategies",
     "trade_decisions",
+    "execution_order_events",
     "executions",
     "position_snapshots",
     "llm_decision_reviews",
-    "execution_order_events",
     "execution_tca_metrics",
     "lean_backtest_runs",
     "lean_execution_shadow_events",

@@ -2,6 +2,8 @@
 
 import hashlib
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
@@ -45,17 +47,37 @@ def build(settings: Settings, force: bool = False, on_event: OnEvent | None = No
                 on_event(event)
 
         arguments = ["build", "--exclude-resource-type", "unit_test"]
-        try:
-            run_dbt(settings, arguments, observe)
-        except UserError as error:
-            if _OTHER_COLUMNS not in error.message:
-                raise
-            logger.info("the columns of a table have changed: computing everything from the mirrored rows again")
-            run_dbt(settings, [*arguments, "--full-refresh"], observe)
+        with _views_paused(client):
+            try:
+                run_dbt(settings, arguments, observe)
+            except UserError as error:
+                if _OTHER_COLUMNS not in error.message:
+                    raise
+                logger.info("the columns of a table have changed: computing everything from the mirrored rows again")
+                run_dbt(settings, [*arguments, "--full-refresh"], observe)
         _record(client, wanted)
         return len(nodes)
     finally:
         client.close()
+
+
+@contextmanager
+def _views_paused(client: Client) -> Iterator[None]:
+    """Stop the refreshable views while their tables are made anew, and start them behind it, also after a failure.
+
+    Views that ran in between computed fills from half of the facts and then again: the ledger was written twice, and
+    its readers merged two versions of each row from then on, 170 of the 1,200 ms of each tick.
+    """
+    _each_view(client, "stop")
+    try:
+        yield
+    finally:
+        _each_view(client, "start")
+
+
+def _each_view(client: Client, verb: str) -> None:
+    for (name,) in client.query("select view from system.view_refreshes where database = 'quant'").result_rows:
+        client.command(f"system {verb} view quant.`{name}`")
 
 
 def fingerprint(settings: Settings) -> str:

@@ -1,20 +1,22 @@
 """Transform: `jangar-quant frame`, one frame of metrics at any moment, straight from the parameterized views."""
 
+from __future__ import annotations
+
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import DatabaseError
 from rich.console import Console
 from rich.table import Table
 
 from orchestration.errors import UserError
 from orchestration.settings import get_settings
-from orchestration.warehouse.client import connect
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
 
 _UNKNOWN_TABLE_OR_DATABASE = {60, 81}
 _QUALITY_COLOURS = {
@@ -44,6 +46,10 @@ def frame(
     output: Annotated[Format, typer.Option("--format", help="table, or json with unrounded values.")] = Format.table,
 ) -> None:
     """Print one frame of metrics, at this or any past moment."""
+    from clickhouse_connect.driver.exceptions import DatabaseError
+
+    from orchestration.warehouse.client import connect
+
     moment = parse_moment(as_of)
     settings = get_settings()
     client = connect(settings)

@@ -1,16 +1,21 @@
 """Clients of the warehouse, embedded or a real ClickHouse: the one place that turns settings into a connection."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
-from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from orchestration.errors import NotReachable, UserError
 from orchestration.settings import Settings
+
+if TYPE_CHECKING:
+    # aiohttp behind it is a fifth of the start of every process, and only the API needs it.
+    from clickhouse_connect.driver.asyncclient import AsyncClient
 
 # Parameterized views inside refreshable views with DEPENDS ON and APPEND, as the dbt project builds them,
 # are stable since this long-term-support release.
@@ -19,8 +24,6 @@ MINIMUM_VERSION = (25, 8)
 # ClickHouse codes of a refused login: UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, AUTHENTICATION_FAILED.
 _LOGIN_CODES = {192, 193, 194, 516}
 _UNKNOWN_DATABASE = 81
-
-_AnyClient = TypeVar("_AnyClient", Client, AsyncClient)
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ _TABLES = (
     "quant.changed_order",
     "quant.trade_execution_fact",
     "quant.position_ledger",
+    "quant.scope_evidence",
     "quant.live_edge",
     "quant.live_market",
     "quant.live_holding",

@@ -32,7 +32,7 @@ def streaming(partitioned: Lab) -> Iterator[Lab]:
 
 
 def equal(lab: Lab) -> bool:
-    return lab.copied("t", COLUMNS) == lab.rows("t", COLUMNS)
+    return lab.copied("t", COLUMNS, order="id, day") == lab.rows("t", COLUMNS, order="id, day")
 
 
 def test_changes_by_the_root(streaming: Lab) -> None:

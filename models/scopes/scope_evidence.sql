@@ -1,0 +1,2 @@
+{{ config(engine="AggregatingMergeTree", order_by="(account, strategy_id, evidence)") }}
+{{ empty_table() }}
