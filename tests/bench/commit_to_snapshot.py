@@ -1,9 +1,11 @@
-"""From a fill's COMMIT in Postgres to the changed value in `snapshot`, with the simulated desk running beside it.
+"""From a fill's COMMIT in Postgres to the changed value in `snapshot`, in the product as `make up` starts it: with the
+simulated desk, its month of history, and Dagster.
 
 The baseline of the same run is the age of the frame when nothing is written: the part that the one-second cadence of
 the light tier costs by itself. Half a second of it is unavoidable on average.
 """
 
+import random
 import statistics
 import tempfile
 import time
@@ -50,16 +52,20 @@ def _position(up: RunningUp, strategy: str, account: str) -> float:
 def main() -> None:
     """Start everything in a temporary place, measure, stop."""
     with tempfile.TemporaryDirectory() as directory:
-        up = RunningUp(Path(directory) / "state", environment={"JANGAR_QUANT_DESK_RATE": "5"})
+        up = RunningUp(Path(directory) / "state", environment={"JANGAR_QUANT_DESK_HISTORY_DAYS": "30"}, arguments=())
         up.start()
         try:
             up.wait_until_up()
+            up.wait_until_history_is_in()
             with up.source() as source:
                 (strategy,) = source.execute("select id::text from strategies limit 1").fetchone() or ("",)
             account = "bench"
             latencies, ages = [], []
             before = 0.0
+            phases = random.Random(1)
             for _ in range(SAMPLES):
+                # At any moment of the second, not always right behind a frame.
+                time.sleep(phases.random())
                 _fill(up, strategy, account)
                 committed = time.monotonic()
                 while (now := _position(up, strategy, account)) == before:
@@ -74,7 +80,7 @@ def main() -> None:
                 time.sleep(0.05)
         finally:
             up.stop()
-    table = Table("seconds", "p50", "p95", "max", title=f"commit to snapshot, {SAMPLES} fills, desk at 5 decisions/s")
+    table = Table("seconds", "p50", "p95", "max", title=f"commit to snapshot, {SAMPLES} fills, desk at 1 decision/s")
     for name, values in (("commit to changed snapshot", latencies), ("age of the served frame", ages)):
         cuts = statistics.quantiles(values, n=20, method="inclusive")
         table.add_row(name, f"{cuts[9]:.2f}", f"{cuts[18]:.2f}", f"{max(values):.2f}")

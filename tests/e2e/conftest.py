@@ -14,6 +14,8 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningUp]:
     running.start()
     try:
         running.wait_until_up()
+        # Else a past moment may still gain what happened before it, and every test waits for the engine.
+        running.wait_until_history_is_in()
         yield running
     finally:
         running.stop()

@@ -21,7 +21,7 @@ from tests.waiting import wait_for
 QUANT = "/api/torghut/trading/control-plane/quant"
 
 
-@dataclass
+@dataclass(eq=False)
 class RunningUp:
     """A run of `jangar-quant up` on its own state directory."""
 
@@ -88,6 +88,18 @@ class RunningUp:
 
         wait_for(told, timeout, f"`up` is up; it said:\n{self.text()}", interval=0.2)
 
+    def wait_until_history_is_in(self, timeout: float = 150) -> None:
+        """Wait until the orders that were mirrored by now are in the ledger."""
+        with self.warehouse() as warehouse:
+            filled = "select count() from torghut_raw.executions final where filled_qty > 0"
+            (expected,) = warehouse.query(filled).result_rows[0]
+
+            def is_in() -> bool:
+                ledger = "select uniqExact(order_id) from quant.position_ledger final"
+                return bool(warehouse.query(ledger).result_rows[0][0] >= expected)
+
+            wait_for(is_in, timeout, f"{expected} orders of history are in the ledger", interval=0.5)
+
     def stop(self, signum: int = signal.SIGINT, timeout: float = 60) -> int:
         """Send the signal and wait for the end; returns the exit code."""
         assert self.process is not None
@@ -108,7 +120,7 @@ class RunningUp:
         """GET from the API: status and decoded body."""
         try:
             with urllib.request.urlopen(
-                f"http://127.0.0.1:{self.ports['JANGAR_QUANT_API_PORT']}{path}", timeout=30
+                f"http://127.0.0.1:{self.ports['JANGAR_QUANT_API_PORT']}{path}", timeout=60
             ) as r:
                 return r.status, json.load(r)
         except urllib.error.HTTPError as error:

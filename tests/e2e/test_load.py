@@ -5,6 +5,7 @@ import json
 import random
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -121,7 +122,9 @@ def loaded(
     return up, book, series, fills
 
 
+@cache
 def _frame(up: RunningUp, day: date, strategy: str = "") -> dict[str, dict[str, Any]]:
+    """What `jangar-quant frame` prints, by metric; asked once for all tests."""
     arguments = [
         "frame",
         "--account",
