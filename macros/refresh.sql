@@ -16,10 +16,33 @@
     {{ return((env_var('JANGAR_TORGHUT_QUANT_COMPUTE_INTERVAL_MS', '1000') | int) // 1000) }}
 {% endmacro %}
 
-{# `refreshable` config of a view that runs every second, or, in a tier, at the configured interval. #}
-{% macro every_second(tier=false) %}
-    {{ return({'interval': 'EVERY ' ~ (tier_seconds() if tier else 1) ~ ' SECOND', 'append': true}) }}
+{# `refreshable` config of a view that runs every so many seconds. #}
+{% macro every(seconds) %}
+    {{ return({'interval': 'EVERY ' ~ seconds ~ ' SECOND', 'append': true}) }}
 {% endmacro %}
+
+{# Names of the refreshable views by stage; the tier is `before_positions` and `from_positions`. #}
+{% macro views_of_stages() %}
+    {{ return({
+        'facts': [
+            'decision_fact_refresh', 'order_event_fact_refresh', 'execution_version_fact_refresh',
+            'changed_order_refresh', 'trade_execution_fact_refresh',
+        ],
+        'snapshots': ['position_snapshot_fact_refresh'],
+        'ledger': ['position_ledger_refresh'],
+        'before_positions': [
+            'live_edge_refresh', 'live_market_refresh', 'live_holding_refresh', 'live_equity_refresh',
+            'live_scope_refresh',
+        ],
+        'from_positions': ['live_position_refresh', 'live_trade_refresh', 'quant_metrics_latest_refresh'],
+        'series': ['quant_metrics_series_refresh'],
+    }) }}
+{% endmacro %}
+
+{# A list of names as SQL literals. #}
+{% macro quoted_list(names) -%}
+    {%- for name in names %} '{{ name }}'{{ ", " if not loop.last }}{% endfor -%}
+{%- endmacro %}
 
 {# `refreshable` config of a view that runs as soon as all of `views` ran since its last run, and appends to its target or
    replaces it.
@@ -49,7 +72,8 @@
 {# Settings of a refresh.
 
    Its queries read few rows: they cost planning and thread switches, not computing. One thread, a plain hash join and no
-   compiled or statistics-driven plans took the engine from 1.6 to 1.3 cores, and most views half the time. #}
+   compiled or statistics-driven plans took the engine from 1.6 to 1.3 cores, and most views half the time. Four rewrites
+   of the plan that save less than they take cost another 15 of 100: the rows that are read stay the same. #}
 {% macro refresh_settings() -%}
     settings
     max_threads = 1,
@@ -61,7 +85,11 @@
     use_hash_table_stats_for_join_reordering = 0,
     collect_hash_table_stats_during_joins = 0,
     use_query_condition_cache = 0,
-    query_plan_optimize_join_order_limit = 0
+    query_plan_optimize_join_order_limit = 0,
+    query_plan_merge_expressions = 0,
+    query_plan_split_filter = 0,
+    query_plan_lift_up_array_join = 0,
+    query_plan_optimize_lazy_materialization = 0
 {%- endmacro %}
 
 {# Rows of a mirrored staging model that were applied after the last refresh of `target_table` and are complete.

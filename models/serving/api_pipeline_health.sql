@@ -9,29 +9,17 @@ with
         where database = '{{ target.schema }}'
     ),
     stages as (
-        select 'facts' as stage, 2 as ordinal, view
-        from views
-        where
-            view in (
-                'decision_fact_refresh',
-                'execution_version_fact_refresh',
-                'order_event_fact_refresh',
-                'position_snapshot_fact_refresh',
-                'changed_order_refresh',
-                'trade_execution_fact_refresh'
-            )
-        union all
-        select 'ledger' as stage, 3 as ordinal, view
-        from views
-        where view = 'position_ledger_refresh'
-        union all
-        select 'light_tier' as stage, 4 as ordinal, view
-        from views
-        where startsWith(view, 'live_') or view = 'quant_metrics_latest_refresh'
-        union all
-        select 'series' as stage, 5 as ordinal, view
-        from views
-        where view = 'quant_metrics_series_refresh'
+        {%- set views = views_of_stages() %}
+        {%- for stage, names in [
+            ("facts", views.facts + views.snapshots),
+            ("ledger", views.ledger),
+            ("light_tier", views.before_positions + views.from_positions),
+            ("series", views.series),
+        ] %}
+            select '{{ stage }}' as stage, {{ loop.index + 1 }} as ordinal, view
+            from views
+            where view in ({{ quoted_list(names) }}) {{ "union all" if not loop.last }}
+        {%- endfor %}
     )
 select
     'mirror' as stage,

@@ -43,6 +43,24 @@ def test_an_unchanged_project_is_not_built_again_and_a_missing_view_is(
     _keep_still(built)
 
 
+def test_the_next_tick_waits_for_what_runs_before_the_positions(built: Client) -> None:
+    views = set(built.query("select view from system.view_refreshes where database = 'quant'").result_columns[0])
+    text = "select as_select from system.tables where database = 'quant' and name = 'tick_refresh'"
+    (query,) = built.query(text).result_rows[0]
+    later = {view for view in views if f"'{view}'" not in query}
+    assert later == {
+        "tick_refresh",
+        # It follows the ledger, and nothing of its tick waits for it.
+        "position_snapshot_fact_refresh",
+        "live_position_refresh",
+        "live_trade_refresh",
+        "quant_metrics_latest_refresh",
+        "quant_metrics_series_refresh",
+    }
+    built.command("system refresh view quant.tick_refresh")
+    built.command("system wait view quant.tick_refresh")
+
+
 @pytest.mark.slow
 def test_a_table_with_other_columns_is_computed_again_and_the_series_kept(
     built: Client, warehouse_settings: Settings

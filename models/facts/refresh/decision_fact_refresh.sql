@@ -1,5 +1,6 @@
-{{ config(refreshable=every_second()) }}
+{{ config(refreshable=after(["tick_refresh"])) }}
 {{ materialization_target_table(ref("decision_fact")) }}
+-- depends_on: {{ ref("tick_refresh") }}
 select
     decision_id,
     strategy_id,

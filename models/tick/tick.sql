@@ -1,0 +1,1 @@
+{{ config(engine="Null") }} {{ empty_table() }}
