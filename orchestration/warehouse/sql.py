@@ -5,19 +5,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-_SKIP = r"\s+|--[^\n]*|\#[\ !][^\n]*|/\*.*?(?:\*/|\Z)"
+_COMMENT = r"--[^\n]*|\#[\ !][^\n]*|/\*.*?(?:\*/|\Z)"
 _STRING = r"'(?:[^'\\]|\\.|'')*'?|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$"
 _QUOTED = r"`(?:[^`\\]|\\.|``)*`?|\"(?:[^\"\\]|\\.|\"\")*\"?"
 _TOKEN = re.compile(
-    rf"(?P<skip>{_SKIP})|(?P<string>{_STRING})|(?P<quoted>{_QUOTED})"
+    rf"(?P<skip>\s+|{_COMMENT})|(?P<string>{_STRING})|(?P<quoted>{_QUOTED})"
     r"|(?P<word>[A-Za-z_]\w*)|(?P<number>\d[\w.]*)|(?P<other>.)",
     re.DOTALL,
 )
-# Runs to the next bare FORMAT in one match: token by token, a 5 KB query takes 3 ms.
-_TO_FORMAT = re.compile(
-    rf"(?:{_SKIP}|{_STRING}|{_QUOTED}|(?!format\b)[a-z_]\w*|\d[\w.]*|[^\w])*+(?P<format>format)\b",
-    re.DOTALL | re.IGNORECASE,
-)
+# Finds the next bare FORMAT, over what may hold the word without being it: token by token, a 5 KB query takes 3 ms. Not
+# by a possessive repetition: Python 3.11.2, which Debian 12 brings, matches those wrongly, and every query failed there.
+_TO_FORMAT = re.compile(rf"{_COMMENT}|{_STRING}|{_QUOTED}|\b(?P<format>format)\b", re.DOTALL | re.IGNORECASE)
 
 
 class Token(NamedTuple):
@@ -76,10 +74,7 @@ def first_word(text: str) -> str:
 
 def split_format(text: str) -> ReadQuery:
     """Separate the trailing `FORMAT name [SETTINGS ...]` and the final semicolons from a query."""
-    starts, position = [], 0
-    while match := _TO_FORMAT.match(text, position):
-        starts.append(match.start("format"))
-        position = match.end()
+    starts = [match.start() for match in _TO_FORMAT.finditer(text) if match["format"]]
     for start in reversed(starts):
         clause = _significant(text[start:])
         if len(clause) < 2 or clause[1].kind not in ("word", "quoted"):

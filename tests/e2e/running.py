@@ -82,11 +82,10 @@ class RunningUp:
 
         def told() -> bool:
             assert self.process is not None
-            if self.process.poll() is not None:
-                raise AssertionError(self.text())
-            return "Ctrl-C stops everything" in self.text()
+            return "Ctrl-C stops everything" in self.text() or self.process.poll() is not None
 
-        wait_for(told, timeout, f"`up` is up; it said:\n{self.text()}", interval=0.2)
+        wait_for(told, timeout, "`up` is up", interval=0.2)
+        assert "Ctrl-C stops everything" in self.text(), self.text()
 
     def wait_until_history_is_in(self, timeout: float = 150) -> None:
         """Wait until the orders that were mirrored by now are in the ledger."""
