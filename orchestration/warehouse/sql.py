@@ -13,8 +13,8 @@ _TOKEN = re.compile(
     r"|(?P<word>[A-Za-z_]\w*)|(?P<number>\d[\w.]*)|(?P<other>.)",
     re.DOTALL,
 )
-# Finds the next bare FORMAT, over what may hold the word without being it: token by token, a 5 KB query takes 3 ms. Not
-# by a possessive repetition: Python 3.11.2, which Debian 12 brings, matches those wrongly, and every query failed there.
+# Finds the next bare FORMAT, over what may hold the word without being it: token by token, a 5 KB query takes 3 ms.
+# Not by a possessive repetition: Python 3.11.2, which Debian 12 brings, matches those wrongly, and no query worked.
 _TO_FORMAT = re.compile(rf"{_COMMENT}|{_STRING}|{_QUOTED}|\b(?P<format>format)\b", re.DOTALL | re.IGNORECASE)
 
 
