@@ -73,3 +73,11 @@ class HealthResponse(BaseModel):
     as_of: datetime
     max_staleness_seconds: int
     stages: list[Stage]
+
+
+class Readiness(BaseModel):
+    """Body of `GET readyz`."""
+
+    ok: Literal[True] = True
+    has_facts: bool = Field(description="False while the source has nothing from which a frame could be computed.")
+    frame_age_seconds: float | None = Field(description="Age of the newest frame; null where there is none.")

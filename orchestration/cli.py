@@ -4,6 +4,7 @@ Each package registers its own command here; heavy imports stay inside the comma
 """
 
 import sys
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -24,10 +25,28 @@ from orchestration.warehouse.command import warehouse
 
 app = typer.Typer(
     name="jangar-quant",
-    help="A near-real-time performance warehouse for automated trading.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"jangar-quant {version('jangar-quant')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """A near-real-time performance warehouse for automated trading."""
+
+
 app.command()(up)
 app.command()(api)
 app.command()(dagster)

@@ -14,11 +14,12 @@ PLAIN_INTERVAL_SECONDS = 5.0
 
 
 class Step:
-    """One step in progress. `update` tells how far it is; `done` is the line that stays."""
+    """One step in progress. `update` tells how far it is; `done` is the line that stays, `late` that it goes on."""
 
     def __init__(self, steps: "Steps", name: str, doing: str) -> None:
         self.name = name
         self.done = doing
+        self.late = False
         self._steps = steps
         self._started = self._told = time.monotonic()
         self._task: TaskID | None = None
@@ -41,7 +42,7 @@ class Step:
         if self._task is not None:
             self._steps.progress.remove_task(self._task)
         seconds = time.monotonic() - self._started
-        mark = "[green]ok[/]    " if ok else "[red]failed[/]"
+        mark = "[red]failed[/]" if not ok else "[yellow]late[/]  " if self.late else "[green]ok[/]    "
         self._steps.console.print(
             f"{mark} [bold]{self.name:<10}[/] {escape(self.done)} [dim]({seconds:.1f} s)[/]",
             highlight=False,

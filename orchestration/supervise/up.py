@@ -1,9 +1,11 @@
 """The run of `jangar-quant up`: what starts in which order, when each part counts as ready, and how all of it stops."""
 
+import json
 import signal
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -114,8 +116,7 @@ class Up:
                 self._launch(f"dagster-{part}", ["dagster", part], lambda: True)
         if self.settings.control_plane_enabled:
             with steps.step("metrics", "waiting for the first live frame") as step:
-                self._await(step, "a live snapshot", self._snapshot_is_live, READY_SECONDS)
-                step.done = "a live frame is served"
+                self._await_frame(step)
 
     @property
     def _simulates(self) -> bool:
@@ -209,6 +210,22 @@ class Up:
                 step.update(detail())
             self._stop.wait(POLL_SECONDS)
 
+    def _await_frame(self, step: Step) -> None:
+        """Wait for the first live frame; past the deadline the parts go on: stopping them would only begin it anew."""
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            ready, told = self._readiness()
+            if ready:
+                step.done = told
+                return
+            self._check_stopped()
+            if time.monotonic() > deadline:
+                step.late = True
+                step.done = f"no live frame within {READY_SECONDS:.0f} s, it goes on. {told}"
+                return
+            step.update(told)
+            self._stop.wait(POLL_SECONDS)
+
     def _check_stopped(self) -> None:
         if self._stop.is_set():
             raise Stopped
@@ -241,11 +258,19 @@ class Up:
             return "starting"
         return f"{state} {detail}".strip()
 
-    def _snapshot_is_live(self) -> bool:
+    def _readiness(self) -> tuple[bool, str]:
+        """Whether the API serves live frames, or has none to serve, and what to tell of it."""
         try:
-            return _http_ok(f"{self._api_url}/readyz")
-        except OSError:
-            return False
+            with urllib.request.urlopen(f"{self._api_url}/readyz", timeout=2) as response:
+                has_facts = json.load(response)["has_facts"]
+        except urllib.error.HTTPError as error:
+            told = json.load(error)
+            return False, f"{told['message']} {told['remedy']}"
+        except OSError as error:
+            return False, f"The API does not answer: {error}."
+        if not has_facts:
+            return True, "no trades in the source yet; `jangar-quant load` brings some from files"
+        return True, "a live frame is served"
 
     # --- while it runs
 

@@ -8,6 +8,7 @@ import sys
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from orchestration.source.embedded import dsn_for
 from tests.ports import free_ports
 from tests.waiting import wait_for
 
+HISTORY_DAYS = 3
 QUANT = "/api/torghut/trading/control-plane/quant"
 
 
@@ -47,7 +49,7 @@ class RunningUp:
         return {
             **{k: v for k, v in os.environ.items() if not k.startswith(own)},
             "JANGAR_QUANT_STATE_DIR": str(self.state_dir),
-            "JANGAR_QUANT_DESK_HISTORY_DAYS": "3",
+            "JANGAR_QUANT_DESK_HISTORY_DAYS": str(HISTORY_DAYS),
             **self.ports,
             **self.environment,
         }
@@ -88,16 +90,22 @@ class RunningUp:
         assert "Ctrl-C stops everything" in self.text(), self.text()
 
     def wait_until_history_is_in(self, timeout: float = 150) -> None:
-        """Wait until the orders that were mirrored by now are in the ledger."""
+        """Wait until nothing of the past is on its way any more: the ledger has every order that was mirrored by now,
+        and the desk has written the market of its first day, which comes last.
+        """
+        first_day = (datetime.now(UTC) - timedelta(days=HISTORY_DAYS)).date()
         with self.warehouse() as warehouse:
             filled = "select count() from torghut_raw.executions final where filled_qty > 0"
             (expected,) = warehouse.query(filled).result_rows[0]
 
             def is_in() -> bool:
-                ledger = "select uniqExact(order_id) from quant.position_ledger final"
-                return bool(warehouse.query(ledger).result_rows[0][0] >= expected)
+                orders, market_from = warehouse.query(
+                    "select (select uniqExact(order_id) from quant.position_ledger final),"
+                    " (select toDate(min(event_ts)) from torghut.ta_signals)"
+                ).result_rows[0]
+                return bool(orders >= expected and market_from <= first_day)
 
-            wait_for(is_in, timeout, f"{expected} orders of history are in the ledger", interval=0.5)
+            wait_for(is_in, timeout, f"{expected} orders of history and their market are in", interval=0.5)
 
     def stop(self, signum: int = signal.SIGINT, timeout: float = 60) -> int:
         """Send the signal and wait for the end; returns the exit code."""
