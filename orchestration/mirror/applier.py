@@ -22,7 +22,7 @@ from orchestration.mirror.numbers import WIDE, Numbers
 from orchestration.mirror.protocol import OLD_ROW, UNCHANGED, Relation, Values
 from orchestration.mirror.schema import CannotFollow, no_identity, reconcile, wanted_from_relation
 from orchestration.mirror.target import Target, is_nullable
-from orchestration.mirror.toast import PendingRow, RowCache
+from orchestration.mirror.toast import Known, Lookup, PendingRow, RowCache, weight
 
 logger = logging.getLogger(__name__)
 
@@ -182,7 +182,9 @@ class Applier:
             self._arrived = arrived
         self._in_transaction = False
         self._commits = True
-        self._lsn = end_lsn
+        # After a restart the server sends again what is here but was not acknowledged. The mark must not go back: the
+        # slot follows it, and a slot ahead of the mark counts as a gap.
+        self._lsn = max(self._lsn, end_lsn)
         if self.is_whole:
             self._watermark = max(self._watermark, self._commit_time - WATERMARK_MARGIN_MICROSECONDS)
         if self._due():
@@ -210,7 +212,7 @@ class Applier:
             self._record, self._place = lsn, self._place + 1 if lsn == self._record else 0
             values.append(row_id(lsn + self._version_base, self._place))
         else:
-            self._cache.put((oid, layout.key_of(values)), values, len(payload))
+            self._cache.put((oid, layout.key_of(values)), Known(values), len(payload))
         self._add(oid, layout, values, lsn, len(payload), self._inserted)
 
     def _update(self, lsn: int, payload: bytes) -> None:
@@ -220,22 +222,29 @@ class Applier:
             return
         key = layout.key_of(values)
         old_key = layout.key_of(old) if kind else key
+        lookup = None
         if UNCHANGED in values:
-            known = old if kind == OLD_ROW else self._cache.get((oid, old_key))
+            known = Known(old) if kind == OLD_ROW else self._cache.get((oid, old_key))
             if known is not None:
-                values = [before if value == UNCHANGED else value for value, before in zip(values, known, strict=True)]
+                values = [b if value == UNCHANGED else value for value, b in zip(values, known.values, strict=True)]
+                lookup = known.lookup
         if old_key != key:
             self._cache.forget((oid, old_key))
             self._bury(oid, layout, old_key, lsn)
         if UNCHANGED in values:
-            self._cache.forget((oid, key))
+            version = lsn + self._version_base
+            if lookup is None:
+                state = self.tables.get(layout.target)
+                lookup = Lookup(old_key, version, self._commit_time, state.since if state else 0)
+            self._cache.put((oid, key), Known(values, lookup), len(payload))
             missing = tuple(index for index, value in enumerate(values) if value == UNCHANGED)
             rows = self._batch.rows_of(oid, layout)
             suffix = b"%b%d\n" % (self._updated, self._numbers.take())
-            rows.pending.append(PendingRow(layout, old_key, lsn + self._version_base, missing, values, suffix))
-            self._batch.size += len(payload)
+            rows.pending.append(PendingRow(layout, lookup, version, missing, values, suffix))
+            # What it weighs in the cache: there it must stay until its batch is inserted.
+            self._batch.size += weight(values)
             return
-        self._cache.put((oid, key), values, sum(map(len, values)))
+        self._cache.put((oid, key), Known(values), sum(map(len, values)))
         self._add(oid, layout, values, lsn, len(payload), self._updated)
 
     def _delete(self, lsn: int, payload: bytes) -> None:

@@ -127,7 +127,6 @@ class Attempt:
             is_empty = all(self._target.is_empty(table.target) for table in tables)
             identity = commands.identify()
             lsn = current_lsn(self._source)
-            complete_until = self._source_clock()
             base = position.version_base if position else 0
             if newest and newest >= base + lsn - 1:
                 # Another server whose WAL is shorter: its changes must win over what is here all the same.
@@ -143,9 +142,15 @@ class Attempt:
                 "creating",
             )
             self._control.write_position(position)
-            created = commands.create_slot(self._slot, self._wait_for_slot)
-            position = replace(position, consistent_lsn=created.consistent_lsn, phase="created")
-            self._control.write_position(position)
+            complete_until = clock = self._source_clock()
+
+            def wait() -> None:
+                nonlocal complete_until, clock
+                self._wait_for_slot()
+                # That of a second ago: the slot may be made by now.
+                complete_until, clock = clock, self._source_clock()
+
+            created = commands.create_slot(self._slot, wait)
             logger.info("slot %s made at %s", self._slot, format_lsn(created.consistent_lsn))
             # From here the slot is held, as the lock against a second mirror, while the tables are copied.
             stream = self._start_stream()
@@ -161,7 +166,8 @@ class Attempt:
             checkpoint = self._control.read_checkpoint()
             last = Checkpoint(0, created.consistent_lsn, checkpoint.watermark if checkpoint else 0)
             numbers = Numbers(self._control.first_number())
-            with Copier(self._settings, self._target, self._control, numbers, self._check, created.snapshot) as copier:
+            exported = (created.snapshot, complete_until)
+            with Copier(self._settings, self._target, self._control, numbers, self._check, exported) as copier:
                 commands.close()
                 plan = {
                     table.target: Copying(_state_of(table, position.generation), version, set())
@@ -169,6 +175,10 @@ class Attempt:
                 }
                 for name, copying in plan.items():
                     self._control.write_range(name, copying)
+                # What ends before this begins anew. A later snapshot lacks what was there when the slot was made and
+                # was truncated since, and the stream does not tell which rows a TRUNCATE removes.
+                position = replace(position, consistent_lsn=created.consistent_lsn, phase="created")
+                self._control.write_position(position)
                 self._copy(copier, plan, numbers, last, own_snapshot=True)
             last = Checkpoint(numbers.take(), last.lsn, max(last.watermark, complete_until))
             self._control.write_checkpoint(last)

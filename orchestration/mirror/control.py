@@ -49,8 +49,9 @@ class Checkpoint:
 class Position:
     """Which server this copy belongs to and since when.
 
-    `phase` is `creating` while the slot is being made and `created` after. `version_base` is added to LSNs to make
-    versions; it is 0 until the source is replaced by a server whose LSNs start lower.
+    `phase` is `creating` until the slot is made and what is to be copied in its snapshot is recorded, `created` after.
+    `version_base` is added to LSNs to make versions; it is 0 until the source is replaced by a server whose LSNs start
+    lower.
     """
 
     slot: str
@@ -68,7 +69,8 @@ class TableState:
     """A table whose rows are all copied: OID and storage (relfilenode) in the source at that time.
 
     `membership` is the OID of its entry in the publication: another one means that it was taken out and put back.
-    `snapshot` is that of a copy that was made beside the stream, of a table whose rows nothing identifies.
+    `snapshot` is that of a copy that was made beside the stream, of a table whose rows nothing identifies. From the
+    version `since` on, every change was sent.
     """
 
     oid: int
@@ -76,6 +78,7 @@ class TableState:
     membership: int
     generation: int
     snapshot: str = ""
+    since: int = 0
 
 
 @dataclass
@@ -142,13 +145,13 @@ class Control:
             TABLE,
             [
                 *("slot String", "table_name String", "oid UInt32", "storage UInt32", "membership UInt32"),
-                *("generation UInt32", "snapshot String", f"recorded_at {_TIME}"),
+                *("generation UInt32", "snapshot String", "since UInt64", f"recorded_at {_TIME}"),
             ],
             "ReplacingMergeTree(recorded_at)",
             "ORDER BY (slot, table_name)",
         )
-        # Made without it by earlier versions.
-        self._target.complete(TABLE, [("snapshot", "String")])
+        # Made without them by earlier versions.
+        self._target.complete(TABLE, [("snapshot", "String"), ("since", "UInt64")])
         create(
             RANGE,
             [
@@ -240,7 +243,9 @@ class Control:
     def read_tables(self) -> dict[str, TableState]:
         """Return the tables that are whole, by name of the copy."""
         rows = self._query(
-            "table_name, oid, storage, membership, generation, snapshot", TABLE, "FINAL WHERE slot = {slot:String}"
+            "table_name, oid, storage, membership, generation, snapshot, since",
+            TABLE,
+            "FINAL WHERE slot = {slot:String}",
         )
         return {row[0]: TableState(*row[1:]) for row in rows}
 
@@ -248,8 +253,8 @@ class Control:
         """Record that a table is whole."""
         self._insert(
             TABLE,
-            ("table_name", "oid", "storage", "membership", "generation", "snapshot"),
-            [[name, state.oid, state.storage, state.membership, state.generation, state.snapshot]],
+            ("table_name", "oid", "storage", "membership", "generation", "snapshot", "since"),
+            [[name, state.oid, state.storage, state.membership, state.generation, state.snapshot, state.since]],
         )
 
     def read_copying(self, generation: int) -> dict[str, Copying]:

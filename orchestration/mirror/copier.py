@@ -12,10 +12,10 @@ from orchestration.mirror.catalog import Table, TypeResolver, published_tables
 from orchestration.mirror.control import Control, format_microseconds
 from orchestration.mirror.numbers import WIDE, Numbers
 from orchestration.mirror.ranges import Range, cut
-from orchestration.mirror.schema import apply, make_nullable, no_identity, reconcile, wanted_from_table
+from orchestration.mirror.schema import apply, no_identity, reconcile, wanted_from_table
 from orchestration.mirror.session import open_session
 from orchestration.mirror.snapshot import RangeCopier
-from orchestration.mirror.target import Target, is_nullable, quote
+from orchestration.mirror.target import Target, is_nullable, make_nullable, quote
 from orchestration.settings import Settings
 
 # Sessions on the source: two saturate two processors; more keep one of them busy while others wait for the warehouse.
@@ -32,9 +32,12 @@ class Copier:
         control: Control,
         numbers: Numbers,
         check: Callable[[], None],
-        snapshot: str | None = None,
+        exported: tuple[str, int] | None = None,
     ) -> None:
-        """Open the sessions in an exported snapshot, or in a new one."""
+        """Open the sessions in a new snapshot, or in an exported one.
+
+        `exported` is its name, and a time (Unix microseconds) before any commit that it does not hold.
+        """
         self._settings = settings
         self._target = target
         self._control = control
@@ -42,6 +45,7 @@ class Copier:
         self._check = check
         self._sessions: list[psycopg.Connection] = []
         self._failed = False
+        snapshot, moment = exported or (None, None)
         try:
             for _ in range(_SESSIONS):
                 session = open_session(settings, "snapshot")
@@ -52,9 +56,12 @@ class Copier:
                 else:
                     row = session.execute("select pg_export_snapshot()").fetchone()
                     snapshot = str(row[0]) if row else None
+            # The clock is read behind the snapshot: whatever is committed later is not in it.
             row = (
                 self._sessions[0]
-                .execute("select (extract(epoch from now()) * 1000000)::bigint, pg_current_snapshot()::text")
+                .execute(
+                    "select (extract(epoch from clock_timestamp()) * 1000000)::bigint, pg_current_snapshot()::text"
+                )
                 .fetchone()
             )
         except BaseException:
@@ -62,7 +69,7 @@ class Copier:
             raise
         if row is None:
             raise psycopg.DataError("the source does not know what time it is")
-        self._moment = format_microseconds(int(row[0]))
+        self._moment = format_microseconds(int(row[0]) if moment is None else moment)
         # Which transactions the copies hold.
         self.snapshot = str(row[1])
 

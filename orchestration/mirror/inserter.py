@@ -75,19 +75,19 @@ class Inserter:
     def _insert_table(self, rows: TableRows) -> None:
         layout = rows.layout
         self._send(layout, rows.lines)
-        waiting = sorted(rows.pending, key=lambda row: row.version)
-        while waiting:
-            # A row may need the value of another one that waits here too: go round until nothing more is found.
-            found = look_up(self._target, waiting)
-            lines = [self._complete(waiting[number], fields) for number, fields in found.items()]
-            waiting = [row for number, row in enumerate(waiting) if number not in found]
-            if not found:
-                completed = [(row, self._complete_from_source(row)) for row in waiting]
-                lines = [line for _, line in completed if line is not None]
+        if not rows.pending:
+            return
+        found = look_up(self._target, rows.pending)
+        lines, left_out = [], []
+        for number, row in enumerate(rows.pending):
+            line = self._complete(row, found[number]) if number in found else self._complete_from_source(row)
+            if line is None:
                 # What not even the source has in this form is left out: a later change of the row makes up for it.
-                self._tell_left_out([row for row, line in completed if line is None])
-                waiting = []
-            self._send(layout, lines)
+                left_out.append(row)
+            else:
+                lines.append(line)
+        self._tell_left_out(left_out)
+        self._send(layout, lines)
 
     def _tell_left_out(self, rows: list[PendingRow]) -> None:
         self._control.write_lossy(

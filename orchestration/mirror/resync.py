@@ -109,7 +109,10 @@ class Resyncer:
         applier.write_checkpoint()
         table = request.table
         snapshot = copier.snapshot if table.is_keyless else ""
-        state = TableState(table.oid, table.storage, table.membership, self._generation, snapshot)
+        before = applier.tables.get(name) or self._planned(name)
+        is_same = before is not None and (before.oid, before.membership) == (table.oid, table.membership)
+        since = before.since if before is not None and is_same else request.version
+        state = TableState(table.oid, table.storage, table.membership, self._generation, snapshot, since)
         self._control.write_table(name, state)
         applier.tables[name] = state
         applier.take_up(name)
@@ -125,6 +128,11 @@ class Resyncer:
         kept = self._target.exchange_copy(name, request.version)
         logger.info("table %s was made anew; its history until now is %s", name, kept)
         return size
+
+    def _planned(self, name: str) -> TableState | None:
+        """Return the table as it was when the slot was made, if it was published then: all since is in the stream."""
+        copying = self._control.read_copying(self._generation).get(name)
+        return copying.state if copying else None
 
     def _number(self, query: str) -> int:
         row = self._source.execute(query.encode()).fetchone()

@@ -10,7 +10,7 @@ from orchestration.errors import UserError
 from orchestration.mirror.catalog import Table, TypeResolver
 from orchestration.mirror.keyless import ROW, ROW_MAPPING
 from orchestration.mirror.protocol import Relation
-from orchestration.mirror.target import Target, is_nullable, quote
+from orchestration.mirror.target import Target, is_nullable, make_nullable, quote
 from orchestration.mirror.types import Lossy, Mapping, map_type
 
 logger = logging.getLogger(__name__)
@@ -143,13 +143,6 @@ def apply(target: Target, name: str, actions: Sequence[str]) -> None:
 
 def _row_of(table: Table | None) -> list[WantedColumn]:
     return [WantedColumn(ROW, ROW_MAPPING, False)] if table is not None and table.is_keyless else []
-
-
-def make_nullable(kind: str) -> str:
-    """Return the Nullable form of a ClickHouse type."""
-    if kind.startswith("LowCardinality("):
-        return f"LowCardinality(Nullable({kind[len('LowCardinality(') : -1]}))"
-    return f"Nullable({kind})"
 
 
 def _only_nullability(kind: str, before: str) -> bool:

@@ -33,8 +33,8 @@ class RangeCopier:
     """Copies ranges of one table into the copy `name` at `version`.
 
     May be used from several threads, each with a session of its own. `moment` stands in `_commit_ts`: when the snapshot
-    was taken, as ClickHouse reads it. `check` is called between inserts and may raise to give up. `widen` gets the
-    columns that must be able to hold NULL.
+    was taken, as ClickHouse reads it; no change that was committed later is in it. `check` is called between inserts
+    and may raise to give up. `widen` gets the columns that must be able to hold NULL.
     """
 
     table: Table

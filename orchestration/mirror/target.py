@@ -100,7 +100,38 @@ class Target:
         )
         self.complete(name, [*columns, *_split(own)])
         self.complete(name + HISTORY, [*columns, *_split([*own, _OP])])
+        self._align(name, dict(columns))
         self._create_feed(name)
+
+    def _align(self, name: str, wanted: Mapping[str, str]) -> None:
+        """Give current table and history the same columns: an earlier start may have made one of them, for a table of
+        other columns. Neither has a row of ours, since nothing is inserted before there is a feed between them.
+        """
+        tables = (name, name + HISTORY)
+        types = [self._types(table) for table in tables]
+        for column in sorted({*types[0], *types[1]} - _OWN_COLUMNS):
+            found = [kinds.get(column) for kinds in types]
+            if found[0] == found[1]:
+                continue
+            kind = wanted.get(column) or next(kind for kind in found if kind)
+            if any(is_nullable(other) for other in found if other) and not is_nullable(kind):
+                kind = make_nullable(kind)
+            for table in tables:
+                self.command(
+                    f"ALTER TABLE {table_name(table)}{self._on_cluster()} "
+                    f"ADD COLUMN IF NOT EXISTS {quote(column)} {kind}"
+                )
+                self.command(
+                    f"ALTER TABLE {table_name(table)}{self._on_cluster()} MODIFY COLUMN {quote(column)} {kind}"
+                )
+
+    def _types(self, table: str) -> dict[str, str]:
+        """Return the columns of a table with their types."""
+        rows = self.client.query(
+            "SELECT name, type FROM system.columns WHERE database = {database:String} AND table = {table:String}",
+            parameters={"database": DATABASE, "table": table},
+        ).result_rows
+        return {row[0]: row[1] for row in rows}
 
     def _create_feed(self, name: str) -> None:
         self.command(
@@ -114,13 +145,7 @@ class Target:
         The dbt project creates the tables that its models read, empty and with those columns only, when it is built
         before the mirror first ran.
         """
-        existing = {
-            name
-            for (name,) in self.client.query(
-                "SELECT name FROM system.columns WHERE database = {database:String} AND table = {table:String}",
-                parameters={"database": DATABASE, "table": table},
-            ).result_rows
-        }
+        existing = self._types(table)
         missing = [f"ADD COLUMN IF NOT EXISTS {quote(name)} {kind}" for name, kind in columns if name not in existing]
         if missing:
             self.command(f"ALTER TABLE {table_name(table)}{self._on_cluster()} {', '.join(missing)}")
@@ -298,3 +323,10 @@ def quote(name: str) -> str:
 def is_nullable(column_type: str) -> bool:
     """Whether a column of this ClickHouse type can hold NULL itself."""
     return column_type.startswith(("Nullable(", "LowCardinality(Nullable("))
+
+
+def make_nullable(column_type: str) -> str:
+    """Return the Nullable form of a ClickHouse type."""
+    if column_type.startswith("LowCardinality("):
+        return f"LowCardinality(Nullable({column_type[len('LowCardinality(') : -1]}))"
+    return f"Nullable({column_type})"

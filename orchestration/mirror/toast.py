@@ -3,15 +3,15 @@
 They are taken from recently seen rows in memory, else from the newest earlier version in the history, else from the
 source (a row that was never copied, because its table is still being copied).
 
-The key of a row is no proof that it is the same row: keys change, and are used again. So a tombstone in the history
-tells nothing, and a row of the source tells something only while it is what the change made of it. A change of the key
-may be in the copy already that a table got while the stream was behind: then the row is there under its new key.
+The key of a row is no proof that it is the same row: keys change, and are used again. So a row of the source tells
+something only while it is what the change made of it. And a copy that a table got while the stream was behind has rows
+as they were after the change, maybe other ones under the same key: it tells nothing of a change that it may hold.
 """
 
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -29,34 +29,59 @@ _CACHE_BYTES = 64 * 1024 * 1024
 RowKey = tuple[int, tuple[bytes, ...]]
 
 
+@dataclass(frozen=True)
+class Lookup:
+    """Where the history has what a row's updates left out: in the newest version of `key` below `before`.
+
+    `committed` is when the change at `before` was committed, in Unix microseconds. Versions below `since` do not count:
+    what happened to the table between them and that one was not sent.
+    """
+
+    key: tuple[bytes, ...]
+    before: int
+    committed: int
+    since: int
+
+
+class Known(NamedTuple):
+    """What is known of a row: its values, and where those are that are `UNCHANGED` in it."""
+
+    values: Sequence[bytes]
+    lookup: Lookup | None = None
+
+
 class RowCache:
-    """The newest values of recently changed big rows, by relation and key; forgets the oldest first."""
+    """What is known of recently changed big rows, by relation and key; forgets the oldest first.
+
+    Rows with left-out values are remembered whatever their size: they wait to be completed, so the history does not
+    have them yet when the next update of the row is read.
+    """
 
     def __init__(self, limit: int = _CACHE_BYTES) -> None:
         self._limit = limit
-        self._rows: OrderedDict[RowKey, tuple[bytes, ...]] = OrderedDict()
+        self._rows: OrderedDict[RowKey, Known] = OrderedDict()
         self._size = 0
 
-    def put(self, row: RowKey, values: Values, size: int) -> None:
-        """Remember a row if it is big; else forget what was known of it. `size` is its size in bytes."""
-        if size >= _WORTH_BYTES:
+    def put(self, row: RowKey, known: Known, size: int) -> None:
+        """Remember a row if it is big or incomplete; else forget what was known of it. `size` is in bytes."""
+        if size >= _WORTH_BYTES or known.lookup is not None:
             self.forget(row)
-            self._rows[row] = tuple(values)
-            self._size += _weight(values)
+            self._rows[row] = known._replace(values=tuple(known.values))
+            self._size += weight(known.values)
             while self._size > self._limit:
-                self._size -= _weight(self._rows.popitem(last=False)[1])
+                self._size -= weight(self._rows.popitem(last=False)[1].values)
         elif self._rows:
             self.forget(row)
 
-    def get(self, row: RowKey) -> tuple[bytes, ...] | None:
-        """Return the values of a row, None when they are not known."""
+    def get(self, row: RowKey) -> Known | None:
+        """Return what is known of a row."""
         return self._rows.get(row)
 
     def forget(self, row: RowKey) -> None:
         """Forget one row."""
-        values = self._rows.pop(row, None)
-        if values is not None:
-            self._size -= _weight(values)
+        known = self._rows.pop(row, None)
+        if known is not None:
+            self._size -= weight(known.values)
 
     def forget_relation(self, oid: int) -> None:
         """Forget all rows of a relation."""
@@ -66,52 +91,47 @@ class RowCache:
 
 @dataclass
 class PendingRow:
-    """A row that waits for the values that its update left out.
-
-    `lookup_key` is the row's key before the update; `values` have the one after it. `version` is the change's own.
-    """
+    """A row that waits for the values that its update left out, those of the columns `missing`."""
 
     layout: Layout
-    lookup_key: tuple[bytes, ...]
+    lookup: Lookup
     version: int
     missing: tuple[int, ...]
     values: Values
     suffix: bytes
 
-    @property
-    def keys(self) -> list[tuple[bytes, ...]]:
-        """The keys under which an earlier version may be, the best first."""
-        key = self.layout.key_of(self.values)
-        return [key] if key == self.lookup_key else [key, self.lookup_key]
-
 
 def look_up(target: Target, rows: Sequence[PendingRow]) -> dict[int, dict[int, bytes]]:
-    """Find the left-out values of rows of one layout in the history: the newest version before each row's own.
+    """Find the left-out values of rows of one layout in the history.
 
     Returns:
-        position in `rows` -> column index -> TabSeparated field; rows without an earlier version, and those whose
-        earlier version is a tombstone, are absent.
+        position in `rows` -> column index -> TabSeparated field; rows of which the history tells nothing, or a
+        tombstone, are absent.
     """
     layout = rows[0].layout
     missing = sorted({index for row in rows for index in row.missing})
     names = [quote(layout.names[index]) for index in missing]
     keys = [quote(layout.names[index]) for index in layout.key]
     types = target.columns(layout.target)
-    structure = ["n UInt32", "before UInt64"]
+    structure = ["n UInt32", "since UInt64", "before UInt64", "committed Int64"]
     structure += [f"k{place} {types[layout.names[index]]}" for place, index in enumerate(layout.key)]
-    candidates = [(number, key) for number, row in enumerate(rows) for key in row.keys]
     wanted, places = [], []
-    for candidate, (number, key) in enumerate(candidates):
-        literals = ", ".join(_literal(value) for value in layout.key_fields(key))
-        wanted.append(f"({candidate}, {rows[number].version}, {literals})")
+    for number, row in enumerate(rows):
+        found = row.lookup
+        literals = ", ".join(_literal(value) for value in layout.key_fields(found.key))
+        wanted.append(f"({number}, {found.since}, {found.before}, {found.committed}, {literals})")
         places.append(f"({literals})")
     join = " AND ".join(f"h.{key} = p.k{place}" for place, key in enumerate(keys))
+    columns = ", ".join([*keys, *names, "_version", "_deleted", "_op", "_commit_ts"])
     query = (
         f"SELECT p.n, h._deleted, {', '.join(f'h.{name}' for name in names)} "
-        f"FROM (SELECT {', '.join([*keys, *names, '_version', '_deleted'])} FROM {table_name(layout.target + HISTORY)} "
+        f"FROM (SELECT {columns} FROM {table_name(layout.target + HISTORY)} "
         f"WHERE ({', '.join(keys)}) IN ({', '.join(places)})) AS h "
         f"INNER JOIN values({_literal(', '.join(structure).encode())}, {', '.join(wanted)}) AS p ON {join} "
-        "WHERE h._version < p.before ORDER BY h._version DESC LIMIT 1 BY p.n"
+        "WHERE h._version >= p.since AND h._version < p.before "
+        # A copy's `_commit_ts` is when its snapshot was taken: no change that was committed later is in it.
+        "AND (h._op != 'snapshot' OR toUnixTimestamp64Micro(h._commit_ts) <= p.committed) "
+        "ORDER BY h._version DESC LIMIT 1 BY p.n"
     )
     lines = target.client.raw_query(query, fmt="TabSeparated").split(b"\n")[:-1]
     versions = {}
@@ -119,8 +139,7 @@ def look_up(target: Target, rows: Sequence[PendingRow]) -> dict[int, dict[int, b
         position, deleted, *fields = line.split(b"\t")
         if deleted == b"0":
             versions[int(position)] = dict(zip(missing, fields, strict=True))
-    # The best last: it stays.
-    return {candidates[candidate][0]: versions[candidate] for candidate in sorted(versions, reverse=True)}
+    return versions
 
 
 def fetch_from_source(connection: psycopg.Connection, row: PendingRow) -> dict[int, bytes] | None:
@@ -164,5 +183,6 @@ def _literal(value: bytes) -> str:
     return "'" + escape(value).replace(b"'", b"\\'").decode("utf-8", errors="surrogateescape") + "'"
 
 
-def _weight(values: Sequence[bytes]) -> int:
+def weight(values: Sequence[bytes]) -> int:
+    """Return about how much memory the values of a row take, in bytes."""
     return sum(map(len, values)) + 64 * len(values)

@@ -8,8 +8,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from orchestration.mirror.control import Control
+from orchestration.mirror.copier import Copier
 from orchestration.mirror.heartbeat import Heartbeat
+from orchestration.mirror.replication import ReplicationStream
 from orchestration.mirror.resync import Resyncer
 from orchestration.source.embedded import EmbeddedPostgres
 from tests.integration.mirror.harness import DATABASE, Lab, every_server
@@ -111,10 +112,7 @@ class Crash(Exception):
 
 
 def crash_at(lab: Lab, owner: type, method: str) -> None:
-    """Run a mirror until it calls `method`, and end it there.
-
-    At `write_range` it has a slot but no plan of the first copy: the tables are copied while the stream runs.
-    """
+    """Run a mirror until it calls `method`, and end it there."""
 
     def crash(*_: object) -> None:
         raise Crash
@@ -127,11 +125,17 @@ def crash_at(lab: Lab, owner: type, method: str) -> None:
     lab.client.command(f"TRUNCATE TABLE {DATABASE}.mirror_status")
 
 
+def copied_while_streaming(lab: Lab) -> None:
+    """Have a slot, and `t` such that the next mirror copies it beside the stream: rewritten before its first copy."""
+    crash_at(lab, Copier, "copy")
+    lab.execute("vacuum full t")
+
+
 def test_second_copy_awaits_the_newest_transaction(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """The copy after a crash is newer than what an open transaction has written, so it must not be without it."""
     lab.execute(TABLE, "insert into t select g, 0, 'seed' from generate_series(1, 5) g")
     lab.publish("t")
-    crash_at(lab, Control, "write_range")
+    copied_while_streaming(lab)
     # A heartbeat would be a newer transaction that has ended.
     monkeypatch.setattr(Heartbeat, "_beat", lambda self, _: self._stop.wait())
     with lab.connect() as busy:
@@ -149,7 +153,7 @@ def test_second_copy_awaits_the_newest_transaction(lab: Lab, monkeypatch: pytest
 def test_nothing_more_is_complete_while_a_table_waits_to_be_copied(lab: Lab) -> None:
     lab.execute(TABLE)
     lab.publish("t")
-    crash_at(lab, Control, "write_range")
+    copied_while_streaming(lab)
 
     def watermark() -> str:
         return str(lab.client.command("select max(watermark) from torghut_raw.mirror_checkpoint"))
@@ -171,7 +175,7 @@ def test_left_out_values_of_rows_that_were_never_copied(lab: Lab) -> None:
     """They come from the source, where the row has a new key by now, and its old key may be another row's."""
     lab.execute(TABLE, f"insert into t select g, 0, {BIG} from generate_series(1, 4) g")
     lab.publish("t")
-    crash_at(lab, Control, "write_range")
+    copied_while_streaming(lab)
     with lab.connect() as busy:
         busy.execute("begin")
         busy.execute("select pg_current_xact_id()")
@@ -194,7 +198,7 @@ def test_left_out_values_of_a_row_that_is_copied_before_its_change_arrives(
     """The row is copied under its new key, and its old key is another row's, when the change of the key is read."""
     lab.execute(TABLE, f"insert into t select g, 0, {BIG} from generate_series(1, 2) g")
     lab.publish("t")
-    crash_at(lab, Control, "write_range")
+    copied_while_streaming(lab)
     copy = Resyncer._copy
 
     def copy_behind(self: Resyncer, *request: Any) -> None:
@@ -206,6 +210,72 @@ def test_left_out_values_of_a_row_that_is_copied_before_its_change_arrives(
         lab.wait_until_streaming()
         lab.catch_up()
         assert lab.assert_equal("t", "id, n, doc") == 3
+
+
+def test_the_mark_never_goes_back(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although a restart reads again what was not acknowledged: a slot ahead of the mark would count as a gap."""
+    lab.execute(TABLE)
+    lab.publish("t")
+    with monkeypatch.context() as patch, lab.mirror():
+        patch.setattr(ReplicationStream, "acknowledge", lambda *_: None)
+        lab.wait_until_streaming()
+        for n in range(5):
+            lab.execute(f"insert into t values ({n}, 0, '')")
+            lab.catch_up()
+    before = lab.mark()
+    with lab.mirror():
+        lab.wait_until_streaming()
+        lab.execute("insert into t values (5, 0, '')")
+        lab.catch_up()
+    marks = [lsn for (lsn,) in lab.query(f"SELECT lsn FROM {DATABASE}.mirror_checkpoint ORDER BY applied")]
+    assert before in marks[:-1]
+    assert marks == sorted(marks)
+
+
+def test_left_out_values_of_several_updates_in_one_batch(lab: Lab) -> None:
+    """The history has none of them yet when it is asked; the last one leaves out what the first one changed as well."""
+    lab.execute("create table t (id int primary key, n int, doc text, doc2 text)")
+    lab.execute(f"insert into t values (1, 0, {BIG}, {BIG}), (2, 0, {BIG}, {BIG})")
+    lab.publish("t")
+    with lab.mirror():
+        lab.wait_until_streaming()
+        lab.execute(
+            f"begin; update t set doc2 = {BIG}; update t set n = 1; update t set id = id + 10; update t set n = 2;"
+            f" delete from t where id = 12; insert into t values (12, 3, {BIG}, {BIG}); update t set n = 4; commit"
+        )
+        lab.catch_up()
+        lab.assert_equal("t", "id, n, doc, doc2")
+        hashes = "n, cityHash64(doc), cityHash64(doc2)"
+        rows = lab.query(
+            f"SELECT {hashes} FROM {DATABASE}.t__history FINAL WHERE id IN (1, 11) AND NOT _deleted ORDER BY _version"
+        )
+    assert [n for n, _, _ in rows] == [0, 0, 1, 1, 2, 4]
+    assert len({doc for _, doc, _ in rows}) == 1
+    assert len({doc2 for _, _, doc2 in rows[1:]}) == 1
+    assert rows[0][2] != rows[1][2]
+
+
+def test_left_out_values_are_not_those_of_a_later_row(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy that overtook the stream has another row under the key by then."""
+    lab.execute(TABLE, f"insert into t values (1, 0, {BIG})")
+    lab.publish("t")
+    copy = Resyncer._copy
+
+    def copy_behind(self: Resyncer, *request: Any) -> None:
+        lab.execute("update t set n = 1", "delete from t", f"insert into t values (1, 2, {BIG})")
+        copy(self, *request)
+
+    with lab.mirror():
+        lab.wait_until_streaming()
+        monkeypatch.setattr(Resyncer, "_copy", copy_behind)
+        lab.execute("vacuum full t")
+        query = f"SELECT n, cityHash64(doc) FROM {DATABASE}.t__history FINAL WHERE _op != 'delete' ORDER BY _version"
+        wait_for(lambda: any(n == 2 for n, _ in lab.query(query)), 20, "the table is copied again")
+        lab.wait_until_streaming()
+        lab.catch_up()
+        docs = dict(lab.query(query))
+    assert set(docs) == {0, 1, 2}
+    assert docs[1] == docs[0] != docs[2]
 
 
 def test_killed_warehouse(lab: Lab) -> None:

@@ -1,6 +1,7 @@
 """The first copy: in ranges side by side, continued after a crash, with a number of its own for each row."""
 
 import threading
+from typing import Any
 
 import psycopg
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from orchestration.mirror import ranges
 from orchestration.mirror.control import Control
 from orchestration.mirror.snapshot import RangeCopier
+from orchestration.mirror.target import Target
 from tests.integration.mirror.harness import DATABASE, Lab
 from tests.integration.mirror.test_recovery import Crash
 from tests.waiting import wait_for
@@ -91,6 +93,52 @@ def test_continues_with_what_is_not_copied(lab: Lab, monkeypatch: pytest.MonkeyP
         lab.execute("update t set n = n + 1")
         lab.catch_up()
         assert lab.assert_equal("t", "id, n, doc") > 1800
+
+
+def test_a_crash_before_the_copy_was_planned_begins_anew(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was truncated after the slot was made has its end in the history: no later snapshot could tell it."""
+
+    def crash(self: Control, *_: object) -> None:
+        raise Crash
+
+    lab.execute(TABLE, FILL)
+    lab.publish("t")
+    with monkeypatch.context() as patch:
+        patch.setattr(Control, "write_range", crash)
+        with lab.mirror() as mirror:
+            wait_for(lambda: isinstance(mirror.error, Crash), 30, "the mirror crashes behind the making of the slot")
+    lab.execute("truncate t", "insert into t values (1, 1, 'new')")
+    with lab.mirror():
+        lab.wait_until_streaming()
+        lab.catch_up()
+        lab.assert_equal("t", "id, n, doc")
+    versions = lab.query(f"SELECT _version, _op, id FROM {DATABASE}.t__history FINAL")
+    # The slot was made again, behind the TRUNCATE: one row is all there is to tell, as that of its snapshot.
+    assert versions == [(0, "snapshot", 1)]
+
+
+def test_a_copy_that_was_made_in_part_gets_the_columns_of_now(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table has other columns by then, and one of the same name holds NULL now."""
+    create = Target.create
+
+    def crash(self: Target, name: str, *rest: Any) -> None:
+        if name == "t__history":
+            raise Crash
+        create(self, name, *rest)
+
+    lab.execute(
+        "create table t (id int primary key, n int not null, gone int not null)", "insert into t values (1, 1, 1)"
+    )
+    lab.publish("t")
+    with monkeypatch.context() as patch:
+        patch.setattr(Target, "create", crash)
+        with lab.mirror() as mirror:
+            wait_for(lambda: isinstance(mirror.error, Crash), 30, "the mirror crashes between the tables of a copy")
+    lab.execute("alter table t alter n drop not null, drop gone, add came int", "insert into t values (2, null, null)")
+    with lab.mirror():
+        lab.wait_until_streaming()
+        lab.catch_up()
+        lab.assert_equal("t", "id, n, came")
 
 
 def test_continued_while_rows_are_written(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ begin
 end $$;
 create function log_truncate() returns trigger language plpgsql as $$
 begin
-    insert into audit (op, id) select 'delete', id from t;
+    insert into audit (op, id) select 'truncate', id from t;
     return null;
 end $$;
 create trigger log_row after insert or update or delete on t for each row execute function log_row();

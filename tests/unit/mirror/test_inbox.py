@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from orchestration.mirror.inbox import Chunk, Inbox
-from orchestration.mirror.toast import RowCache
+from orchestration.mirror.toast import Known, Lookup, RowCache
 
 
 def chunk(size: int) -> Chunk:
@@ -50,11 +50,15 @@ def test_what_was_received_comes_before_the_failure() -> None:
 
 def test_row_cache() -> None:
     cache = RowCache(limit=10_000)
-    big = [b"k", b"v" * 4_000]
+    big = Known((b"k", b"v" * 4_000))
     for number in range(3):
         cache.put((1, (b"%d" % number,)), big, 4_000)
     assert cache.get((1, (b"0",))) is None
-    assert cache.get((1, (b"2",))) == tuple(big)
+    assert cache.get((1, (b"2",))) == big
     # A small row is not remembered, and what was known of it before is not true any more.
-    cache.put((1, (b"2",)), [b"k", b"v"], 10)
+    cache.put((1, (b"2",)), Known((b"k", b"v")), 10)
     assert cache.get((1, (b"2",))) is None
+    # An incomplete one is.
+    incomplete = Known((b"k", b"v"), Lookup((b"k",), 1, 1, 0))
+    cache.put((1, (b"2",)), incomplete, 10)
+    assert cache.get((1, (b"2",))) == incomplete
