@@ -52,6 +52,9 @@ _INSERT_SETTINGS = {
 }
 
 
+# What grouping the keys of a table may keep in memory.
+_GROUPING_BYTES = 256 * 1024 * 1024
+
 _ACCESS_DENIED = 497
 
 
@@ -239,7 +242,8 @@ class Target:
 
         Repeating it changes nothing: rows written after `version` are newer and stay. The stream may tell of a TRUNCATE
         (`truncated`) when a newer copy of the table is here already: rows that were there at its time get their end in
-        the history all the same.
+        the history all the same. So do rows that only the history has: the server died in the middle of an insert, and
+        the copy that they were of was given up.
         """
         key_columns = self.key(name)
         key = ", ".join(quote(column) for column in key_columns)
@@ -250,7 +254,12 @@ class Target:
         meta = f"{version}, 1, toDateTime64('{commit_ts}', 6, 'UTC'), '{operation}', {applied} + rowNumberInAllBlocks()"
         nulls = ", NULL" * len(empty)
         current, history = table_name(name), table_name(name + HISTORY)
-        rows = f"SELECT {key} FROM {current} FINAL WHERE _version < {version}"
+        rows = (
+            f"SELECT {key} FROM {current} FINAL WHERE _version < {version} UNION DISTINCT SELECT {key} FROM "
+            f"(SELECT {key}, 1 AS is_current FROM {current} UNION ALL "
+            f"SELECT {key}, 0 AS is_current FROM {history} WHERE _version < {version}) "
+            f"GROUP BY {key} HAVING max(is_current) = 0"
+        )
         if truncated:
             # Whose end the copy told already, or who are back since: a copy's tombstone is no end of its own.
             rows += (
@@ -260,7 +269,8 @@ class Target:
             )
         self.command(
             f"INSERT INTO {history} ({key}{names}, {', '.join(META)}) SELECT {key}{nulls}, {meta} FROM ({rows}) "
-            "SETTINGS async_insert = 0, insert_deduplicate = 0, final = 0"
+            "SETTINGS async_insert = 0, insert_deduplicate = 0, final = 0, "
+            f"max_bytes_before_external_group_by = {_GROUPING_BYTES}"
         )
 
     def has_history(self, name: str) -> bool:

@@ -212,6 +212,22 @@ def test_left_out_values_of_a_row_that_is_copied_before_its_change_arrives(
         assert lab.assert_equal("t", "id, n, doc") == 3
 
 
+def test_a_row_that_only_the_history_has_gets_its_end(lab: Lab) -> None:
+    """The warehouse died in the middle of the insert of a copy, between the two tables."""
+    lab.execute(TABLE, "insert into t values (1, 0, 'a'), (2, 0, 'b')")
+    lab.publish("t")
+    with lab.mirror():
+        lab.wait_until_streaming()
+        lab.catch_up()
+    lab.client.command(f"ALTER TABLE {DATABASE}.t DELETE WHERE id = 2 SETTINGS mutations_sync = 1")
+    lab.execute("truncate t", "insert into t values (3, 0, 'c')")
+    newest = f"SELECT argMax(_deleted, _version) FROM {DATABASE}.t__history WHERE id IN (1, 2) GROUP BY id"
+    with lab.mirror():
+        lab.wait_until_streaming()
+        lab.catch_up()
+        wait_for(lambda: lab.query(newest) == [(1,), (1,)], 20, "both rows have their end in the history")
+
+
 def test_the_mark_never_goes_back(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Although a restart reads again what was not acknowledged: a slot ahead of the mark would count as a gap."""
     lab.execute(TABLE)
