@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import psycopg
 
 from orchestration.source.embedded import EmbeddedPostgres
+from tests.waiting import wait_for
 
 
 @contextmanager
@@ -17,8 +18,17 @@ def fresh_database(server: EmbeddedPostgres) -> Iterator[str]:
         connection.execute(f"create database {name}")
     yield server.dsn(name)
     with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
-        for (slot,) in connection.execute(
-            "select slot_name from pg_replication_slots where database = %s and not active", (name,)
-        ).fetchall():
-            connection.execute("select pg_drop_replication_slot(%s)", (slot,))
+        # The server may still be ending the session of a mirror that is gone.
+        wait_for(lambda: _drop_slots(connection, name), 20, f"the slots of {name} are dropped")
         connection.execute(f"drop database if exists {name} with (force)")
+
+
+def _drop_slots(connection: psycopg.Connection, database: str) -> bool:
+    """Drop the slots that nobody uses; whether that were all."""
+    slots = connection.execute(
+        "select slot_name, active from pg_replication_slots where database = %s", (database,)
+    ).fetchall()
+    for slot, active in slots:
+        if not active:
+            connection.execute("select pg_drop_replication_slot(%s)", (slot,))
+    return not any(active for _, active in slots)
