@@ -118,6 +118,12 @@ class ReplicationSession:
         command = f'START_REPLICATION SLOT "{slot}" LOGICAL 0/0 ({options}, publication_names \'"{publication}"\')'
         self._check(self.pg.exec_(command.encode()), pq.ExecStatus.COPY_BOTH)
 
+    def report(self, received: int, flushed: int) -> None:
+        """Tell the server how far the stream is: it ends a session that is silent for too long."""
+        now = time.time_ns() // 1000 - _EPOCH_MICROSECONDS
+        self.pg.put_copy_data(_STATUS(b"r", received, flushed, flushed, now, 0))
+        self.pg.flush()
+
     def end_stream(self, timeout: float) -> None:
         """End the stream in order, so that the slot is free when this returns; gives up after `timeout` seconds."""
         deadline = time.monotonic() + timeout
@@ -238,10 +244,7 @@ class ReplicationStream:
             self._send_feedback()
 
     def _send_feedback(self) -> None:
-        now = time.time_ns() // 1000 - _EPOCH_MICROSECONDS
-        received = max(self._received, self._flushed)
-        self._session.pg.put_copy_data(_STATUS(b"r", received, self._flushed, self._flushed, now, 0))
-        self._session.pg.flush()
+        self._session.report(max(self._received, self._flushed), self._flushed)
 
 
 def failure_of(pg: PGconn, result: PGresult | None) -> ReplicationError:

@@ -1,4 +1,4 @@
-"""`make bench`: runs every benchmark, or those named on the command line."""
+"""`make bench`: runs every benchmark, or those named on the command line; options after the names go to each of them."""
 
 import importlib
 import pkgutil
@@ -13,13 +13,16 @@ def main() -> int:
     """Run the benchmarks one after the other: they would disturb each other on two cores."""
     console = Console()
     known = sorted(m.name for m in pkgutil.iter_modules(tests.bench.__path__) if not m.name.startswith("_"))
-    wanted = sys.argv[1:] or known
+    arguments = sys.argv[1:]
+    first_option = next((place for place, argument in enumerate(arguments) if argument.startswith("-")), len(arguments))
+    wanted, options = arguments[:first_option] or known, arguments[first_option:]
     unknown = [name for name in wanted if name not in known]
     if unknown:
         console.print(f"unknown benchmark: {', '.join(unknown)}; there are: {', '.join(known)}")
         return 2
     for name in wanted:
         console.rule(name)
+        sys.argv = [name, *options]
         importlib.import_module(f"tests.bench.{name}").main()
     return 0
 

@@ -111,8 +111,12 @@ def ceiling(lab: Lab, slot: str, end: int) -> tuple[float, list[bytes]]:
     """Read a slot up to an LSN and do nothing with it: the walsender's own limit. Returns seconds and messages."""
     session = ReplicationSession(replication_conninfo(lab.settings()))
     session.start(slot, lab.slot, early=True)
-    messages, started = [], time.perf_counter()
+    messages: list[bytes] = []
+    started = reported = time.perf_counter()
     while True:
+        if time.perf_counter() - reported > 1:
+            session.report(0, 0)
+            reported = time.perf_counter()
         size, data = session.pg.get_copy_data(1)
         if size > 0 and data[0] == ord("w"):
             messages.append(bytes(data[25:]))
@@ -227,7 +231,8 @@ def main() -> None:
         finally:
             warehouse.stop()
             postgres.stop()
-    Console().print(table)
+            # Also what was measured before a failure.
+            Console().print(table)
 
 
 def measure(lab: Lab, rate: float, seconds: float, rows: int, table: Table) -> None:
