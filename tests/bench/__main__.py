@@ -1,4 +1,4 @@
-"""`make bench`: runs every benchmark, or those named on the command line; options after the names go to each of them."""
+"""`make bench`: runs every benchmark, or those named; options after the names go to each of them."""
 
 import importlib
 import pkgutil
