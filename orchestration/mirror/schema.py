@@ -11,7 +11,7 @@ from orchestration.mirror.catalog import Table, TypeResolver
 from orchestration.mirror.keyless import ROW, ROW_MAPPING
 from orchestration.mirror.protocol import Relation
 from orchestration.mirror.target import Target, is_nullable, make_nullable, quote
-from orchestration.mirror.types import Lossy, Mapping, map_type
+from orchestration.mirror.types import Lossy, Mapping, holds, map_type
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +48,19 @@ def wanted_from_table(table: Table, resolver: TypeResolver) -> list[WantedColumn
 
 
 def wanted_from_relation(relation: Relation, table: Table | None, resolver: TypeResolver) -> list[WantedColumn]:
-    """Return the columns that the stream announces: layout and types from the stream, the rest from the catalog."""
+    """Return the columns that the stream announces: layout and types from the stream, the rest from the catalog.
+
+    A stream that is behind announces columns as they were. Where today's type holds what it sends, that one is wanted:
+    else a copy of today would be narrowed, copied again for that, and widened and copied once more in the end.
+    """
     key = table.key if table else ()
     found = []
     for column in relation.columns:
         mapping = map_type(resolver.resolve(column.type_oid, column.type_modifier))
         known = table.column(column.name) if table else None
+        if known is not None and column.name not in key:
+            today = map_type(resolver.resolve(known.type_oid, known.type_modifier)).clickhouse
+            mapping = replace(mapping, clickhouse=today) if holds(today, mapping) else mapping
         missing = _missing_field(mapping, known.missing) if known else None
         nullable = column.name not in key and (known is None or known.nullable)
         found.append(WantedColumn(column.name, mapping, nullable, missing))

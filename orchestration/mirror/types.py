@@ -4,6 +4,7 @@ Nothing is altered silently. A value that the ClickHouse type cannot hold raises
 (NULL, as a rule); the caller keeps the original text in `torghut_raw.mirror_lossy_values`.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -74,6 +75,27 @@ class Mapping:
         if self.clickhouse == "LowCardinality(String)":
             return "LowCardinality(Nullable(String))"
         return f"Nullable({self.clickhouse})"
+
+
+def holds(clickhouse: str, source: Mapping) -> bool:
+    """Whether a column of this ClickHouse type holds what comes of `source` unchanged: a String holds numbers."""
+    narrow, digits = source.clickhouse, _digits(source.clickhouse)
+    if digits is None or narrow == clickhouse:
+        return narrow == clickhouse
+    if clickhouse == "String":
+        return True
+    wide = _digits(clickhouse)
+    if wide is None or not clickhouse.startswith(("Decimal", narrow[:3])):
+        return False
+    return all(mine <= other for mine, other in zip(digits, wide, strict=True))
+
+
+def _digits(clickhouse: str) -> tuple[int, int] | None:
+    """Digits before and after the point of an exact number, None for other types."""
+    if clickhouse in _INTEGER_DIGITS:
+        return _INTEGER_DIGITS[clickhouse], 0
+    found = _DECIMAL.fullmatch(clickhouse)
+    return (int(found[1]) - int(found[2]), int(found[2])) if found else None
 
 
 def escape(value: bytes) -> bytes:
@@ -183,6 +205,9 @@ def _array_element(value: bytes, inner: Mapping, quoted: bool) -> bytes:
         return b"true" if field == b"t" else b"false"
     return b"'" + field.replace(b"'", b"\\'") + b"'" if quoted else field
 
+
+_INTEGER_DIGITS = {"Int16": 5, "Int32": 10, "Int64": 19}
+_DECIMAL = re.compile(r"Decimal\((\d+), (\d+)\)")
 
 _ZEROS = (
     (("Int", "UInt", "Float", "Decimal"), b"0"),

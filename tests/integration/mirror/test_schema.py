@@ -1,5 +1,7 @@
 """The source's schema changes while the mirror runs, or while it is away."""
 
+import pytest
+
 from orchestration.source.migrate import migrate
 from tests.integration.mirror.harness import DATABASE, Lab, every_server
 from tests.waiting import wait_for
@@ -58,6 +60,26 @@ def test_rewritten_rows_are_copied_again(lab: Lab) -> None:
         lab.execute(f"alter publication {lab.slot} add table t", "insert into t values (1, 'new'), (500, 'new')")
         lab.catch_up()
         wait_for(lambda: lab.copied("t", "id, other") == lab.rows("t", "id, other"), 20, "the new table is copied")
+
+
+def test_a_stream_that_is_behind_narrows_nothing(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    """It announces a column in all forms that it had, and the copy has the last one already."""
+    caplog.set_level("INFO", "orchestration.mirror")
+    lab.execute("create table t (id int primary key, w int)", "insert into t values (1, 1)")
+    lab.publish("t")
+    with lab.mirror():
+        lab.wait_until_streaming()
+    for number, (kind, value) in enumerate([("bigint", "5000000000"), ("numeric(30,4)", "2.5"), ("text", "'x'")], 2):
+        lab.execute(f"alter table t alter w type {kind}", f"insert into t values ({number}, {value})")
+    caplog.clear()
+    with lab.mirror():
+        lab.wait_until_streaming()
+        lab.catch_up()
+        assert lab.assert_equal("t", "id, w") == 4
+    changes = [record.message for record in caplog.records if "MODIFY COLUMN" in record.message]
+    assert changes == ["table t: MODIFY COLUMN `w` Nullable(String)"]
+    streamed = lab.query(f"SELECT id, w FROM {DATABASE}.t__history FINAL WHERE _op = 'insert' ORDER BY id")
+    assert streamed == [(2, "5000000000"), (3, "2.5000"), (4, "x")]
 
 
 def test_nulls_from_before_a_column_became_not_null(lab: Lab) -> None:

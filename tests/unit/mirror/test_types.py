@@ -6,7 +6,7 @@ from orchestration.mirror.arrays import NotOneDimensional, parse_array
 from orchestration.mirror.layout import Layout, LayoutColumn
 from orchestration.mirror.protocol import NULL
 from orchestration.mirror.snapshot import _unescape
-from orchestration.mirror.types import Lossy, SourceType, decimal_type, map_type
+from orchestration.mirror.types import Lossy, Mapping, SourceType, decimal_type, holds, map_type
 
 
 def numeric(precision: int, scale: int) -> int:
@@ -130,3 +130,35 @@ def test_tombstone_invents_nothing_where_null_is_possible() -> None:
 )
 def test_copy_text(field: bytes, value: bytes) -> None:
     assert _unescape(field) == value
+
+
+@pytest.mark.parametrize(
+    ("clickhouse", "source", "expected"),
+    [
+        ("Int64", "int4", True),
+        ("Int32", "int8", False),
+        ("Decimal(30, 4)", "int8", True),
+        ("Decimal(20, 4)", "int8", False),
+        ("Int64", "float8", False),
+        ("Float64", "int4", False),
+        ("Float64", "float4", False),
+        ("String", "int2", True),
+        ("String", "float8", False),
+        ("String", "bool", False),
+        ("UUID", "uuid", True),
+        ("String", "uuid", False),
+    ],
+)
+def test_what_a_column_holds(clickhouse: str, source: str, expected: bool) -> None:
+    assert holds(clickhouse, map_type(SourceType(source))) is expected
+
+
+def test_what_a_decimal_holds() -> None:
+    def kept(precision: int, scale: int) -> Mapping:
+        return map_type(SourceType("numeric", modifier=numeric(precision, scale)))
+
+    assert holds("Decimal(20, 8)", kept(10, 2))
+    assert not holds("Decimal(20, 8)", kept(20, 2))
+    assert not holds("Decimal(20, 8)", kept(10, 9))
+    assert not holds("Int64", kept(10, 0))
+    assert holds("String", kept(10, 2))
