@@ -8,7 +8,6 @@ from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
 
-from orchestration.errors import UserError
 from orchestration.settings import PROJECT_DIR, Settings
 from orchestration.transform.dbt import MODEL_VARIABLES, NodeEvent, OnEvent, dbt_environment, run_dbt
 from orchestration.warehouse.client import connect
@@ -18,17 +17,15 @@ logger = logging.getLogger(__name__)
 _PROJECT_FILES = ("dbt_project.yml", "profiles.yml", "models", "macros", "seeds")
 _SUFFIXES = {".sql", ".yml", ".csv", ".md"}
 _STATE_TABLE = "quant.build_state"
-# How dbt says that a table which a view fills no longer has the columns of its model.
-_OTHER_COLUMNS = "source and target schemas on this table model are out of sync"
 
 
 def build(settings: Settings, force: bool = False, on_event: OnEvent | None = None) -> int:
     """Run `dbt build` without its unit tests, and return how many nodes it ran; 0 when nothing had changed.
 
     What was built is recorded in the warehouse: the fingerprint of the project's files and of the settings that the
-    models read, and the objects that it left. Unchanged and all there: nothing is run. `force` runs it anyway. Where a
-    newer project has other columns in a table that a refreshable view fills, everything is computed from the mirrored
-    rows again; only the series keeps its rows.
+    models read, and the objects that it left. Unchanged and all there: nothing is run. `force` runs it anyway. What
+    runs makes the tables anew, and all of them are computed from the mirrored rows again: no row may stand that another
+    formula has made. Only the series keeps its rows.
 
     Raises:
         UserError: the warehouse is out of reach, or a node failed.
@@ -38,6 +35,8 @@ def build(settings: Settings, force: bool = False, on_event: OnEvent | None = No
     try:
         if not force and _is_built(client, wanted):
             logger.info("the dbt project is up to date")
+            # A build that was killed may have left them stopped.
+            _each_view(client, "start", "status = 'Disabled'")
             return 0
         nodes: set[str] = set()
 
@@ -46,15 +45,8 @@ def build(settings: Settings, force: bool = False, on_event: OnEvent | None = No
             if on_event is not None:
                 on_event(event)
 
-        arguments = ["build", "--exclude-resource-type", "unit_test"]
-        with _views_paused(client):
-            try:
-                run_dbt(settings, arguments, observe)
-            except UserError as error:
-                if _OTHER_COLUMNS not in error.message:
-                    raise
-                logger.info("the columns of a table have changed: computing everything from the mirrored rows again")
-                run_dbt(settings, [*arguments, "--full-refresh"], observe)
+        with views_paused(settings):
+            run_dbt(settings, ["build", "--exclude-resource-type", "unit_test", "--full-refresh"], observe)
         _record(client, wanted)
         return len(nodes)
     finally:
@@ -62,21 +54,27 @@ def build(settings: Settings, force: bool = False, on_event: OnEvent | None = No
 
 
 @contextmanager
-def _views_paused(client: Client) -> Iterator[None]:
+def views_paused(settings: Settings) -> Iterator[None]:
     """Stop the refreshable views while their tables are made anew, and start them behind it, also after a failure.
 
     Views that ran in between computed fills from half of the facts and then again: the ledger was written twice, and
     its readers merged two versions of each row from then on, 170 of the 1,200 ms of each tick.
+
+    Raises:
+        UserError: the warehouse is out of reach.
     """
-    _each_view(client, "stop")
+    with connect(settings) as client:
+        _each_view(client, "stop")
     try:
         yield
     finally:
-        _each_view(client, "start")
+        with connect(settings) as client:
+            _each_view(client, "start")
 
 
-def _each_view(client: Client, verb: str) -> None:
-    for (name,) in client.query("select view from system.view_refreshes where database = 'quant'").result_rows:
+def _each_view(client: Client, verb: str, where: str = "1") -> None:
+    query = f"select view from system.view_refreshes where database = 'quant' and {where}"
+    for (name,) in client.query(query).result_rows:
         client.command(f"system {verb} view quant.`{name}`")
 
 

@@ -1,11 +1,15 @@
 """Bringing a warehouse to the project's state: skipped when it is there, rebuilt when columns or settings changed."""
 
+import threading
+
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from orchestration.defs.models.assets import definitions
 from orchestration.settings import Settings
 from orchestration.transform.build import build, fingerprint
-from orchestration.transform.dbt import NodeEvent
+from orchestration.transform.dbt import NodeEvent, dbt_environment
+from orchestration.warehouse.client import connect
 from tests.oracles.world import REPLACED, VIEWS
 
 
@@ -23,7 +27,10 @@ def _states(client: Client) -> set[str]:
 def test_an_unchanged_project_is_not_built_again_and_a_missing_view_is(
     built: Client, warehouse_settings: Settings
 ) -> None:
+    built.command("system stop view quant.live_edge_refresh")
     assert build(warehouse_settings) == 0
+    # As a build that was killed leaves them.
+    assert "Disabled" not in _states(built)
     built.command("drop view quant.api_accounts")
     events: list[NodeEvent] = []
     while_building: set[str] = set()
@@ -74,6 +81,32 @@ def test_a_table_with_other_columns_is_computed_again_and_the_series_kept(
     columns = built.query("select name from system.columns where table = 'position_ledger'").result_columns[0]
     assert "stray" not in columns
     assert built.command("select count() from quant.quant_metrics_series where account = 'kept'") == 1
+    _keep_still(built)
+
+
+@pytest.mark.slow
+def test_dagster_rebuilds_while_nothing_computes(
+    built: Client, warehouse_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in dbt_environment(warehouse_settings).items():
+        monkeypatch.setenv(name, value)
+    states: list[set[str]] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        with connect(warehouse_settings) as client:
+            while not done.wait(0.2):
+                states.append(_states(client))
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        assert definitions().resolve_job_def("rebuild_models").execute_in_process().success
+    finally:
+        done.set()
+        watching.join()
+    assert {"Disabled"} in states
+    assert "Disabled" not in _states(built)
     _keep_still(built)
 
 

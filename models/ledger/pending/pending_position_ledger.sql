@@ -49,7 +49,7 @@ with
         select
             {{ key }},
             (opening.first_change, opening.state) as origin,
-            opening.state .1 as checkpoint,
+            cast(opening.state .1, $${{ checkpoint_type() }}$$) as checkpoint,
             fact.executed_at as executed_at,
             fact.sequence as sequence,
             fact.fill_id as fill_id,

@@ -10,6 +10,7 @@ from dagster_dbt import DbtCliResource, DbtProject, dbt_assets
 
 from orchestration.errors import UserError
 from orchestration.settings import PROJECT_DIR, get_settings
+from orchestration.transform.build import views_paused
 
 
 def definitions() -> dg.Definitions:
@@ -27,7 +28,8 @@ def definitions() -> dg.Definitions:
     @dbt_assets(manifest=manifest, pool="dbt")
     def models(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[Any]:
         # Unit tests prove the SQL, not the data: they belong to the test suite.
-        yield from dbt.cli(["build", "--exclude-resource-type", "unit_test"], context=context).stream()
+        with views_paused(get_settings()):
+            yield from dbt.cli(["build", "--exclude-resource-type", "unit_test"], context=context).stream()
 
     project = DbtProject(project_dir=PROJECT_DIR, target_path=directory / "dagster", profiles_dir=PROJECT_DIR)
     rebuild = dg.define_asset_job("rebuild_models", selection=dg.AssetSelection.assets(models))

@@ -174,7 +174,7 @@ def _assert_history(lab: Lab, where: str) -> None:
             history[row_key].append(Version(version, LEFT_OUT_CHANGE, False))
     for key in logged.keys() | history.keys():
         changes, found = logged[key], sorted(history[key])
-        seen = min((version for version, (_, number, _) in copied[key] if number is not None), default=None)
+        seen = [version for version, (_, number, _) in copied[key] if number is not None]
         if not _agree(changes, found, began, seen):
             everything = sorted([*copied[key], *((row.version, row.change) for row in found)], key=itemgetter(0))
             pytest.fail(
@@ -186,16 +186,17 @@ def _assert_history(lab: Lab, where: str) -> None:
             assert value == [None, None] or tuple(value) in values, f"invented row {key} ({where})"
 
 
-def _agree(changes: list[tuple[int, Change]], found: list[Version], began: int, seen: int | None) -> bool:
+def _agree(changes: list[tuple[int, Change]], found: list[Version], began: int, seen: list[int]) -> bool:
     """Whether the versions found are the logged changes, up to those before the slot.
 
     The stream does not tell which rows a TRUNCATE ended, so the end of a row may be missing where the row is unknown: a
-    first copy that went on after a crash did not find it any more, or its only version was left out. `seen` is the
-    first version at which a copy found the row.
+    first copy that went on after a crash did not find it any more, or its only version was left out. `seen` are the
+    versions at which copies found the row.
     """
-    unknown = not found or found[-1].change == LEFT_OUT_CHANGE
-    if changes and changes[-1][1] == TRUNCATED and unknown and (seen is None or seen > changes[-1][0]):
-        return _agree(changes[:-1], found, began, seen)
+    if changes and changes[-1][1] == TRUNCATED and (not found or found[-1].change == LEFT_OUT_CHANGE):
+        known_until = found[-1].version if found else 0
+        if not any(known_until <= version < changes[-1][0] for version in seen):
+            return _agree(changes[:-1], found, began, seen)
     if not found:
         return all(lsn <= began for lsn, _ in changes)
     *older, last = found
