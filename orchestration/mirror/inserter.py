@@ -11,7 +11,7 @@ from orchestration.mirror.control import Checkpoint, Control, LossyValue
 from orchestration.mirror.layout import Layout, key_text
 from orchestration.mirror.schema import apply
 from orchestration.mirror.target import Target, quote
-from orchestration.mirror.toast import PendingRow, fetch_from_source, look_up
+from orchestration.mirror.toast import PendingRow, fetch_from_source, look_up, portions
 
 # In place of an original value: Postgres did not send it, and nobody knows it any more.
 LEFT_OUT = "(unchanged and not known: this version of the row is left out)"
@@ -75,11 +75,13 @@ class Inserter:
     def _insert_table(self, rows: TableRows) -> None:
         layout = rows.layout
         self._send(layout, rows.lines)
-        if not rows.pending:
-            return
-        found = look_up(self._target, rows.pending)
+        for portion in portions(rows.pending):
+            self._insert_completed(layout, portion)
+
+    def _insert_completed(self, layout: Layout, waiting: list[PendingRow]) -> None:
+        found = look_up(self._target, waiting)
         lines, left_out = [], []
-        for number, row in enumerate(rows.pending):
+        for number, row in enumerate(waiting):
             line = self._complete(row, found[number]) if number in found else self._complete_from_source(row)
             if line is None:
                 # What not even the source has in this form is left out: a later change of the row makes up for it.

@@ -9,7 +9,7 @@ as they were after the change, maybe other ones under the same key: it tells not
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,6 +25,11 @@ from orchestration.mirror.types import escape
 # be out of line all the same (toast_tuple_target), the history has it.
 _WORTH_BYTES = 1_500
 _CACHE_BYTES = 64 * 1024 * 1024
+
+# Rows of one look-up, and bytes of their keys as literals: each stands in the query twice, and escapes may double it.
+_PORTION_ROWS = 500
+_PORTION_BYTES = 128 * 1024
+_LITERAL_BYTES = 100
 
 RowKey = tuple[int, tuple[bytes, ...]]
 
@@ -99,6 +104,22 @@ class PendingRow:
     missing: tuple[int, ...]
     values: Values
     suffix: bytes
+
+
+def portions(rows: Sequence[PendingRow]) -> Iterator[list[PendingRow]]:
+    """Cut rows so that `look_up` can take them: its query must stay below 256 KB, the server's limit, and what it reads
+    below the size of a batch.
+    """
+    portion: list[PendingRow] = []
+    size = 0
+    for row in rows:
+        portion.append(row)
+        size += _LITERAL_BYTES + 4 * sum(map(len, row.lookup.key))
+        if len(portion) == _PORTION_ROWS or size >= _PORTION_BYTES:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
 
 
 def look_up(target: Target, rows: Sequence[PendingRow]) -> dict[int, dict[int, bytes]]:

@@ -271,6 +271,19 @@ def test_left_out_values_of_several_updates_in_one_batch(lab: Lab) -> None:
     assert rows[0][2] != rows[1][2]
 
 
+def test_left_out_values_of_a_whole_table(lab: Lab) -> None:
+    """An UPDATE of every row, as a migration does: more than one query can ask for."""
+    doc = "(select string_agg(md5(g::text || h::text), '') from generate_series(1, 90) h)"
+    lab.execute(TABLE, f"insert into t select g, 0, {doc} from generate_series(1, 5000) g")
+    lab.publish("t")
+    with lab.mirror():
+        lab.wait_until_streaming()
+        lab.execute("update t set n = 1")
+        lab.catch_up()
+        hashes = "id, n, lower(hex(MD5(doc)))"
+        assert lab.copied("t", hashes) == lab.rows("t", "id, n, md5(doc)")
+
+
 def test_left_out_values_are_not_those_of_a_later_row(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy that overtook the stream has another row under the key by then."""
     lab.execute(TABLE, f"insert into t values (1, 0, {BIG})")
