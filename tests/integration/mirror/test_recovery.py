@@ -42,7 +42,7 @@ class Workload:
                 with self._lab.connect() as connection:
                     while not self._stop.wait(0.002):
                         self._transaction(connection)
-            except psycopg.Error:
+            except (psycopg.Error, psycopg.Rollback):
                 # The server restarts; what was not committed is nowhere.
                 self._stop.wait(0.05)
 

@@ -97,7 +97,7 @@ class Writers:
                         self._idle[number].clear()
                         self._transaction(connection, pick, number)
                         self.committed += 1
-            except psycopg.Error:
+            except (psycopg.Error, psycopg.Rollback):
                 # A deadlock, or the server restarts; what was not committed is nowhere.
                 self._stop.wait(0.1)
 
