@@ -46,7 +46,7 @@ slow: $(READY) ## Run the tests that take longer than `make test` can afford
 	@exec $(RUN)/python -m pytest -m slow $(ARGS)
 
 crash: $(READY) ## Kill mirror, warehouse and Postgres at random points (SEEDS=100 FIRST=1)
-	@SEEDS=$(SEEDS) FIRST=$(FIRST) exec $(RUN)/python -m pytest tests/integration/mirror/test_crash.py $(ARGS)
+	@SEEDS=$(SEEDS) FIRST=$(FIRST) exec $(RUN)/python -m pytest -v tests/integration/mirror/test_crash.py $(ARGS)
 
 check: $(READY) ## Run every static gate and print a table
 	@exec $(RUN)/python -m tests.check $(ARGS)

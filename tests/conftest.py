@@ -27,9 +27,11 @@ _OWN = ("JANGAR_", "TORGHUT_", "CLICKHOUSE_")
 
 class _ByFile(LoadFileScheduling):  # type: ignore[misc]
     """Tests of one file run on one worker; those of `tests/e2e` all on the same, so that they share the product: two of
-    it at a time ask more than two cores have."""
+    it at a time ask more than two cores have. Seeds of the crash test share nothing."""
 
     def _split_scope(self, nodeid: str) -> str:
+        if "/test_crash.py::" in nodeid:
+            return nodeid
         return "tests/e2e" if nodeid.startswith("tests/e2e/") else str(super()._split_scope(nodeid))
 
 

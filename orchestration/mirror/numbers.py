@@ -6,7 +6,7 @@ killed between two blocks of one insert continues behind the last row it wrote.
 
 import threading
 
-# Tombstones that one statement writes take their numbers from a range of this size.
+# What one statement of either side writes takes its numbers from a range of this size.
 WIDE = 1 << 32
 
 

@@ -15,7 +15,7 @@ from orchestration.mirror.catalog import Table
 from orchestration.mirror.control import Control, LossyValue
 from orchestration.mirror.keyless import ROW, ROW_MAPPING
 from orchestration.mirror.layout import Layout, LayoutColumn, key_text
-from orchestration.mirror.numbers import Numbers
+from orchestration.mirror.numbers import WIDE, Numbers
 from orchestration.mirror.protocol import NULL
 from orchestration.mirror.ranges import Range
 from orchestration.mirror.schema import WantedColumn
@@ -51,42 +51,45 @@ class RangeCopier:
     def copy(self, session: psycopg.Connection, blocks: Range) -> int:
         """Copy all rows of a range; return how many bytes of text that were."""
         self._keep_unfit(session, blocks)
+        first = self.numbers.take(WIDE)
         simple = all(column.mapping.copied is not None for column in self.wanted)
-        names = [column.name for column in self.wanted]
-        between = f"\t{self.version}\t0\t{self.moment}\tsnapshot\t".encode()
         size = 0
         lines: list[bytes] = []
         waiting = 0
-        for line in self._copied(session, blocks) if simple else self._converted(session, blocks):
+        for line in self._copied(session, blocks, first) if simple else self._converted(session, blocks, first):
             lines.append(line)
             waiting += len(line)
             if waiting >= _INSERT_BYTES:
-                self._insert(names, lines, between)
+                self._insert(lines)
                 size += waiting
                 lines, waiting = [], 0
-        self._insert(names, lines, between)
+        self._insert(lines)
         return size + waiting
 
-    def _insert(self, names: list[str], lines: list[bytes], between: bytes) -> None:
+    def _insert(self, lines: list[bytes]) -> None:
         self.check()
         if lines:
-            first = self.numbers.take(len(lines))
-            body = b"".join([b"%b%b%d\n" % (line, between, number) for number, line in enumerate(lines, first)])
-            self.target.insert_lines(self.name, names, body)
+            self.target.insert_lines(self.name, [column.name for column in self.wanted], b"".join(lines))
 
-    def _copied(self, session: psycopg.Connection, blocks: Range) -> Iterator[bytes]:
-        return self._rows(session, blocks, [_over(c.mapping.copied or "{column}", c.name) for c in self.wanted])
+    def _copied(self, session: psycopg.Connection, blocks: Range, first: int) -> Iterator[bytes]:
+        """Give the lines as Postgres prints them, with the mirror's own columns: `META`, numbered from `first`."""
+        columns = [_over(c.mapping.copied or "{column}", c.name) for c in self.wanted]
+        number = sql.SQL("{} + row_number() over ()").format(sql.Literal(first - 1))
+        meta = (self.version, 0, self.moment, "snapshot")
+        return self._rows(session, blocks, [*columns, *(sql.Literal(value) for value in meta), number])
 
-    def _converted(self, session: psycopg.Connection, blocks: Range) -> Iterator[bytes]:
+    def _converted(self, session: psycopg.Connection, blocks: Range, first: int) -> Iterator[bytes]:
         names = [column.name for column in self.wanted]
         columns = tuple(LayoutColumn(column.name, column.mapping, False) for column in self.wanted)
         places = tuple(names.index(column) for column in self.table.key)
         layout = Layout(self.table.target, (self.table.schema, self.table.name), columns, places, ())
         lost: list[tuple[int, bytes]] = []
         found: list[LossyValue] = []
-        for line in self._rows(session, blocks, [_plain(name) for name in names]):
-            values = [_unescape(field) for field in line.split(b"\t")]
-            yield layout.render(values, lambda index, original: lost.append((index, original)))
+        between = f"\t{self.version}\t0\t{self.moment}\tsnapshot\t".encode()
+        for number, line in enumerate(self._rows(session, blocks, [_plain(name) for name in names]), first):
+            values = [_unescape(field) for field in line[:-1].split(b"\t")]
+            rendered = layout.render(values, lambda index, original: lost.append((index, original)))
+            yield b"%b%b%d\n" % (rendered, between, number)
             key = key_text(layout, values)
             for index, original in lost:
                 text = original.decode("utf-8", errors="replace")
@@ -95,13 +98,13 @@ class RangeCopier:
         self.control.write_lossy(found)
 
     def _rows(self, session: psycopg.Connection, blocks: Range, columns: list[sql.Composable]) -> Iterator[bytes]:
-        """Give the rows as COPY prints them, without the ends of the lines."""
+        """Give the rows as COPY prints them, a line each."""
         query = sql.SQL("copy (select {columns} from {rows}) to stdout").format(
             columns=sql.SQL(", ").join(columns), rows=self._from(blocks)
         )
         with session.cursor().copy(query) as copy:
             while data := copy.read():
-                yield bytes(data[:-1])
+                yield bytes(data)
 
     def _keep_unfit(self, session: psycopg.Connection, blocks: Range) -> None:
         """Keep the originals of values that ClickHouse cannot hold, and let their columns be NULL."""
