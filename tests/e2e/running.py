@@ -90,22 +90,29 @@ class RunningUp:
         assert "Ctrl-C stops everything" in self.text(), self.text()
 
     def wait_until_history_is_in(self, timeout: float = 150) -> None:
-        """Wait until nothing of the past is on its way any more: the ledger has every order that was mirrored by now,
-        and the desk has written the market of its first day, which comes last.
+        """Wait until nothing of the past is on its way any more: orders and snapshots that are in the source by now are
+        in the ledger and in their fact, and the desk has written the market of its first day, which comes last.
         """
         first_day = (datetime.now(UTC) - timedelta(days=HISTORY_DAYS)).date()
+        with self.source() as source:
+            expected = source.execute(
+                "select (select count(*) from executions where filled_qty > 0), (select count(*) from (select distinct"
+                " alpaca_account_label, as_of from position_snapshots) as s)"
+            ).fetchone()
+        assert expected is not None
         with self.warehouse() as warehouse:
-            filled = "select count() from torghut_raw.executions final where filled_qty > 0"
-            (expected,) = warehouse.query(filled).result_rows[0]
 
             def is_in() -> bool:
-                orders, market_from = warehouse.query(
+                orders, snapshots, market_from = warehouse.query(
                     "select (select uniqExact(order_id) from quant.position_ledger final),"
+                    " (select uniqExact(account, snapshot_at) from quant.position_snapshot_fact),"
                     " (select toDate(min(event_ts)) from torghut.ta_signals)"
                 ).result_rows[0]
-                return bool(orders >= expected and market_from <= first_day)
+                return bool(orders >= expected[0] and snapshots >= expected[1] and market_from <= first_day)
 
-            wait_for(is_in, timeout, f"{expected} orders of history and their market are in", interval=0.5)
+            wait_for(
+                is_in, timeout, f"{expected} orders and snapshots of history and their market are in", interval=0.5
+            )
 
     def stop(self, signum: int = signal.SIGINT, timeout: float = 60) -> int:
         """Send the signal and wait for the end; returns the exit code."""
