@@ -41,6 +41,13 @@
             'source_lsn': '0',
             'lag_bytes': '0',
         } %}
+    {% elif node.identifier == 'mirror_lossy_values' %}
+        {# It does not tell what it could not hold. #}
+        {% set expressions = {} %}
+        {% for column in node.columns.values() %}
+            {% do expressions.update({column.name: 'defaultValueOfTypeName(' ~ "'" ~ column.data_type.replace("'", "\\'") ~ "')"}) %}
+        {% endfor %}
+        {% set from = ' from system.one where 0' %}
     {% else %}
         {% set from = ' from ' ~ database ~ '.' ~ node.identifier.replace('__history', '') %}
         {# Such a feed keeps no history: the current rows are all that is known of the past. #}

@@ -123,6 +123,13 @@ class Settings(BaseSettings):
         alias="JANGAR_QUANT_MIRROR_HEARTBEAT_SECONDS",
         description="Interval of the heartbeat that proves completeness while the source is idle, in seconds.",
     )
+    mirror_history_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=36_500,
+        alias="JANGAR_QUANT_MIRROR_HISTORY_DAYS",
+        description="Days that `<table>__history` keeps a version. Unset: for ever.",
+    )
 
     # --- quant control plane
     control_plane_enabled: bool = Field(

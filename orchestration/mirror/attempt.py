@@ -24,6 +24,7 @@ from orchestration.mirror.position import check_mark, check_publication, check_s
 from orchestration.mirror.publication import add_new_tables, ensure_publication
 from orchestration.mirror.replication import ReplicationSession, ReplicationStream, SlotInUse
 from orchestration.mirror.resync import Resyncer, blocking_sessions
+from orchestration.mirror.retention import keep_histories
 from orchestration.mirror.schema import CannotFollow
 from orchestration.mirror.session import replication_conninfo
 from orchestration.mirror.stall import StallWatch
@@ -352,6 +353,7 @@ class Attempt:
             if now >= next_retention and applier.checkpoint.applied > 0:
                 next_retention = now + _RETENTION_SECONDS
                 self._control.drop_old_checkpoints()
+                keep_histories(self._target, self._settings.mirror_history_days)
 
     def _start_stream(self) -> ReplicationStream:
         session = self._open_replication()

@@ -160,7 +160,7 @@ class Target:
     def drop_copy(self, name: str) -> None:
         """Drop current table, history and feed."""
         for suffix in (_FEED, HISTORY, ""):
-            self.command(f"DROP TABLE IF EXISTS {table_name(name + suffix)}{self._on_cluster()} SYNC")
+            self.drop(name + suffix)
 
     def exchange_copy(self, name: str, version: int) -> str:
         """Put the copy `<name>__next` in the place of `<name>`, drop that one but its history, and return its name.
@@ -169,7 +169,7 @@ class Target:
         """
         kept = f"{name}{HISTORY}_until_{version}"
         for copy in (name, name + NEXT):
-            self.command(f"DROP TABLE IF EXISTS {table_name(copy + _FEED)}{self._on_cluster()} SYNC")
+            self.drop(copy + _FEED)
         for suffix in (HISTORY, ""):
             old, new = table_name(name + suffix), table_name(name + NEXT + suffix)
             self.command(f"EXCHANGE TABLES {old} AND {new}{self._on_cluster()}")
@@ -281,15 +281,36 @@ class Target:
         """Whether a copy has no row, or does not exist."""
         if not self.has_history(name):
             return True
-        rows = self.client.query(f"SELECT 1 FROM {table_name(name + HISTORY)} LIMIT 1").result_rows
-        return not rows
+        rows = "UNION ALL ".join(f"SELECT 1 FROM {table} LIMIT 1 " for table in self._both(name))
+        return not self.client.query(rows).result_rows
 
     def newest_version(self, name: str) -> int:
         """Return the highest version in a copy, 0 when it is empty or missing."""
         if not self.has_history(name):
             return 0
-        rows = self.client.query(f"SELECT max(_version) FROM {table_name(name + HISTORY)}").result_rows
-        return int(rows[0][0])
+        versions = "UNION ALL ".join(f"SELECT max(_version) FROM {table} " for table in self._both(name))
+        return max(int(row[0]) for row in self.client.query(versions).result_rows)
+
+    def _both(self, name: str) -> tuple[str, str]:
+        """Current table and history: a crash leaves rows in one alone, and old versions leave the history."""
+        return table_name(name), table_name(name + HISTORY)
+
+    def histories(self) -> dict[str, tuple[str, int]]:
+        """Return the definition and the number of rows of every history, also of those of copies made anew since."""
+        rows = self.client.query(
+            "SELECT name, engine_full, total_rows FROM system.tables "
+            "WHERE database = {database:String} AND match(name, '__history(_until_[0-9]+)?$')",
+            parameters={"database": DATABASE},
+        ).result_rows
+        return {row[0]: (row[1], int(row[2])) for row in rows}
+
+    def alter(self, table: str, action: str) -> None:
+        """Alter one table."""
+        self.command(f"ALTER TABLE {table_name(table)}{self._on_cluster()} {action}")
+
+    def drop(self, table: str) -> None:
+        """Drop one table."""
+        self.command(f"DROP TABLE IF EXISTS {table_name(table)}{self._on_cluster()} SYNC")
 
     def sync(self) -> None:
         """Return when everything inserted before is on disk.

@@ -123,10 +123,11 @@ def portions(rows: Sequence[PendingRow]) -> Iterator[list[PendingRow]]:
 
 
 def look_up(target: Target, rows: Sequence[PendingRow]) -> dict[int, dict[int, bytes]]:
-    """Find the left-out values of rows of one layout in the history.
+    """Find the left-out values of rows of one layout in the warehouse: in the history, and in the current table, which
+    also has a row whose last version was too old for the history.
 
     Returns:
-        position in `rows` -> column index -> TabSeparated field; rows of which the history tells nothing, or a
+        position in `rows` -> column index -> TabSeparated field; rows of which neither tells anything, or the last is a
         tombstone, are absent.
     """
     layout = rows[0].layout
@@ -143,15 +144,17 @@ def look_up(target: Target, rows: Sequence[PendingRow]) -> dict[int, dict[int, b
         wanted.append(f"({number}, {found.since}, {found.before}, {found.committed}, {literals})")
         places.append(f"({literals})")
     join = " AND ".join(f"h.{key} = p.k{place}" for place, key in enumerate(keys))
-    columns = ", ".join([*keys, *names, "_version", "_deleted", "_op", "_commit_ts"])
+    columns = ", ".join([*keys, *names, "_version", "_deleted", "_commit_ts"])
+    where = f"WHERE ({', '.join(keys)}) IN ({', '.join(places)})"
+    current, history = table_name(layout.target), table_name(layout.target + HISTORY)
     query = (
         f"SELECT p.n, h._deleted, {', '.join(f'h.{name}' for name in names)} "
-        f"FROM (SELECT {columns} FROM {table_name(layout.target + HISTORY)} "
-        f"WHERE ({', '.join(keys)}) IN ({', '.join(places)})) AS h "
+        f"FROM (SELECT {columns}, _op = 'snapshot' AS may_be_of_copy FROM {history} {where} "
+        f"UNION ALL SELECT {columns}, true AS may_be_of_copy FROM {current} {where}) AS h "
         f"INNER JOIN values({_literal(', '.join(structure).encode())}, {', '.join(wanted)}) AS p ON {join} "
         "WHERE h._version >= p.since AND h._version < p.before "
         # A copy's `_commit_ts` is when its snapshot was taken: no change that was committed later is in it.
-        "AND (h._op != 'snapshot' OR toUnixTimestamp64Micro(h._commit_ts) <= p.committed) "
+        "AND (NOT h.may_be_of_copy OR toUnixTimestamp64Micro(h._commit_ts) <= p.committed) "
         "ORDER BY h._version DESC LIMIT 1 BY p.n"
     )
     lines = target.client.raw_query(query, fmt="TabSeparated").split(b"\n")[:-1]

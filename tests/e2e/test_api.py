@@ -1,9 +1,11 @@
 """The API over the running product: past moments, names, and one readable error for every wrong request."""
 
+import urllib.request
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.running import QUANT, RunningUp
 from tests.waiting import wait_for
@@ -65,3 +67,23 @@ def test_openapi_describes_both_routes(up: RunningUp) -> None:
 
 def test_an_unknown_route_has_the_same_shape(up: RunningUp) -> None:
     assert up.get("/nowhere") == (404, {"ok": False, "message": "Not Found", "remedy": ""})
+
+
+def test_prometheus_reads_the_state_of_mirror_and_stages(up: RunningUp) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{up.ports['JANGAR_QUANT_API_PORT']}/metrics", timeout=60) as answer:
+        content_type, text = answer.headers["Content-Type"], answer.read().decode()
+    assert content_type.startswith("text/plain; version=1.0.0")
+    found = {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert found["jangar_quant_warehouse_up",] == 1
+    states = {key[1:]: value for key, value in found.items() if key[0] == "jangar_quant_mirror_state"}
+    assert states["jangar_quant", "streaming"] == 1
+    assert sum(value for (slot, _), value in states.items() if slot == "jangar_quant") == 1
+    assert 0 <= found["jangar_quant_mirror_report_age_seconds", "jangar_quant"] < 30
+    assert 0 <= found["jangar_quant_mirror_complete_age_seconds", "jangar_quant"] < 30
+    assert found["jangar_quant_mirror_lossy_values", "jangar_quant"] == 0
+    stages = {stage["stage"] for stage in up.get(f"{QUANT}/health")[1]["stages"]}
+    assert {key[1] for key in found if key[0] == "jangar_quant_stage_lag_seconds"} == stages

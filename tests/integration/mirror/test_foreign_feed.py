@@ -35,7 +35,15 @@ TABLES = {
     "trade_decision_id Nullable(UUID), created_at DateTime64(6), alpaca_account_label Nullable(String), "
     "filled_qty_delta Nullable(String), filled_notional_delta Nullable(String)",
 }
-BUILD = ["run", "--select", "staging", "api_pipeline_health", "--vars", json.dumps({"raw_from": "peerdb"})]
+BUILD = [
+    "run",
+    "--select",
+    "staging",
+    "api_pipeline_health",
+    "api_mirrors",
+    "--vars",
+    json.dumps({"raw_from": "peerdb"}),
+]
 
 
 def test_staging_models_on_tables_of_peerdb(own_warehouse: Warehouse) -> None:
@@ -84,6 +92,8 @@ def test_staging_models_on_tables_of_peerdb(own_warehouse: Warehouse) -> None:
     assert inside == [(1, 1)]
     stage = client.query("SELECT state, error FROM quant.api_pipeline_health WHERE stage = 'mirror'").result_rows
     assert stage == [("streaming", "")]
+    mirrors = client.query("SELECT slot, state, lag_bytes, lossy_values FROM quant.api_mirrors").result_rows
+    assert mirrors == [("peerdb", "streaming", 0, 0)]
     client.close()
 
 
