@@ -18,6 +18,7 @@ from orchestration.mirror.copier import Copier
 from orchestration.mirror.durability import Durability
 from orchestration.mirror.heartbeat import Heartbeat
 from orchestration.mirror.inbox import Inbox
+from orchestration.mirror.labels import is_renamed, read_labels
 from orchestration.mirror.lsn import format_lsn
 from orchestration.mirror.numbers import Numbers
 from orchestration.mirror.position import check_mark, check_publication, check_server, check_slot
@@ -120,6 +121,7 @@ class Attempt:
             self._report("starting", "making the replication slot")
             ensure_publication(self._source, self._settings.mirror_publication)
             tables = published_tables(self._source, self._settings.mirror_publication)
+            labels = read_labels(self._source, self._settings.mirror_publication)
             for table in tables:
                 if table.key and sorted(self._target.key(table.target)) not in ([], sorted(table.key)):
                     self._target.drop_copy(table.target)
@@ -180,7 +182,7 @@ class Attempt:
                 # was truncated since, and the stream does not tell which rows a TRUNCATE removes.
                 position = replace(position, consistent_lsn=created.consistent_lsn, phase="created")
                 self._control.write_position(position)
-                self._copy(copier, plan, numbers, last, own_snapshot=True)
+                self._copy(copier, plan, labels, numbers, last, own_snapshot=True)
             last = Checkpoint(numbers.take(), last.lsn, max(last.watermark, complete_until))
             self._control.write_checkpoint(last)
             self._run_stream(stream, position, numbers, last)
@@ -189,9 +191,16 @@ class Attempt:
             stream.close()
 
     def _copy(
-        self, copier: Copier, plan: dict[str, Copying], numbers: Numbers, last: Checkpoint, *, own_snapshot: bool
+        self,
+        copier: Copier,
+        plan: dict[str, Copying],
+        labels: dict[str, str],
+        numbers: Numbers,
+        last: Checkpoint,
+        *,
+        own_snapshot: bool,
     ) -> None:
-        """Copy what is not done of the planned tables that are still the same.
+        """Copy what is not done of the planned tables that are still the same. `labels` are from before the snapshot.
 
         A range that was copied in the slot's own snapshot stays right, for all changes since are in the stream. So does
         one that is copied in a later snapshot, at the same version: what it has of those changes is beaten by them. But
@@ -212,7 +221,7 @@ class Attempt:
                 logger.info("table %s will be made anew: %s", table.target, reason)
                 continue
             self._control.write_checkpoint(replace(last, applied=numbers.take()))
-            self._control.write_table(table.target, copying.state)
+            self._control.write_table(table.target, replace(copying.state, labels=labels.get(table.target, "")))
             logger.info("table %s copied: %.1f MB in %.1f s", table.target, size / 1e6, time.monotonic() - started)
 
     def _resume(self, position: Position) -> None:
@@ -240,8 +249,9 @@ class Attempt:
             copying = self._control.read_copying(position.generation)
             unfinished = {name: table for name, table in copying.items() if not _is_whole(whole.get(name), table)}
             if unfinished:
+                labels = read_labels(self._source, self._settings.mirror_publication)
                 with Copier(self._settings, self._target, self._control, numbers, self._check) as copier:
-                    self._copy(copier, unfinished, numbers, last, own_snapshot=False)
+                    self._copy(copier, unfinished, labels, numbers, last, own_snapshot=False)
             self._run_stream(stream, position, numbers, last)
         finally:
             stream.close()
@@ -297,6 +307,7 @@ class Attempt:
         add_new_tables(self._source, self._settings.mirror_publication)
         oid, members = read_publication(self._source, self._settings.mirror_publication)
         check_publication(oid, publication_oid, self._settings.mirror_publication)
+        labels = read_labels(self._source, self._settings.mirror_publication)
         for name, member in members.items():
             state = applier.tables.get(name)
             if name in resyncer.waiting:
@@ -305,6 +316,11 @@ class Attempt:
                 self._stale[name] = "it is newly published"
             elif (state.oid, state.storage) != (member.oid, member.storage):
                 self._stale[name] = "its storage was rewritten"
+            elif is_renamed(state.labels, labels.get(name, "")):
+                self._stale[name] = "a value of its enums was renamed"
+            elif state.labels != labels.get(name, ""):
+                applier.tables[name] = replace(state, labels=labels.get(name, ""))
+                self._control.write_table(name, applier.tables[name])
 
     def _loop(
         self,

@@ -1,7 +1,7 @@
 """Mirror room: the mirror's own tables - how far the copy is, of which server, what is whole, what was lost."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -70,7 +70,7 @@ class TableState:
 
     `membership` is the OID of its entry in the publication: another one means that it was taken out and put back.
     `snapshot` is that of a copy that was made beside the stream, of a table whose rows nothing identifies. From the
-    version `since` on, every change was sent.
+    version `since` on, every change was sent. `labels` are those of its enums when it was copied, as in `read_labels`.
     """
 
     oid: int
@@ -79,6 +79,7 @@ class TableState:
     generation: int
     snapshot: str = ""
     since: int = 0
+    labels: str = field(default="", compare=False)
 
 
 @dataclass
@@ -145,13 +146,13 @@ class Control:
             TABLE,
             [
                 *("slot String", "table_name String", "oid UInt32", "storage UInt32", "membership UInt32"),
-                *("generation UInt32", "snapshot String", "since UInt64", f"recorded_at {_TIME}"),
+                *("generation UInt32", "snapshot String", "since UInt64", "labels String", f"recorded_at {_TIME}"),
             ],
             "ReplacingMergeTree(recorded_at)",
             "ORDER BY (slot, table_name)",
         )
         # Made without them by earlier versions.
-        self._target.complete(TABLE, [("snapshot", "String"), ("since", "UInt64")])
+        self._target.complete(TABLE, [("snapshot", "String"), ("since", "UInt64"), ("labels", "String")])
         create(
             RANGE,
             [
@@ -243,7 +244,7 @@ class Control:
     def read_tables(self) -> dict[str, TableState]:
         """Return the tables that are whole, by name of the copy."""
         rows = self._query(
-            "table_name, oid, storage, membership, generation, snapshot, since",
+            "table_name, oid, storage, membership, generation, snapshot, since, labels",
             TABLE,
             "FINAL WHERE slot = {slot:String}",
         )
@@ -253,8 +254,13 @@ class Control:
         """Record that a table is whole."""
         self._insert(
             TABLE,
-            ("table_name", "oid", "storage", "membership", "generation", "snapshot", "since"),
-            [[name, state.oid, state.storage, state.membership, state.generation, state.snapshot, state.since]],
+            ("table_name", "oid", "storage", "membership", "generation", "snapshot", "since", "labels"),
+            [
+                [
+                    *(name, state.oid, state.storage, state.membership, state.generation),
+                    *(state.snapshot, state.since, state.labels),
+                ]
+            ],
         )
 
     def read_copying(self, generation: int) -> dict[str, Copying]:

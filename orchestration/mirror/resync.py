@@ -18,6 +18,7 @@ from orchestration.mirror.applier import Applier
 from orchestration.mirror.catalog import Table, current_lsn, published_tables
 from orchestration.mirror.control import Control, TableState
 from orchestration.mirror.copier import Copier
+from orchestration.mirror.labels import read_labels
 from orchestration.mirror.numbers import Numbers
 from orchestration.mirror.schema import CannotFollow
 from orchestration.mirror.target import NEXT, Target
@@ -34,6 +35,7 @@ class _Request:
     table: Table
     version: int
     horizon: int
+    labels: str
     asked: float
 
 
@@ -76,7 +78,8 @@ class Resyncer:
         # An ID of our own is above that of every running transaction. The end of a snapshot is not: it follows the last
         # transaction that ended, so those that began after that one, and may have written already, are beyond it.
         horizon = self._number("select pg_current_xact_id()::text::bigint")
-        self._requests[name] = _Request(found[0], version, horizon, time.monotonic())
+        labels = read_labels(self._source, self._settings.mirror_publication).get(name, "")
+        self._requests[name] = _Request(found[0], version, horizon, labels, time.monotonic())
 
     @property
     def waiting(self) -> list[str]:
@@ -112,7 +115,9 @@ class Resyncer:
         before = applier.tables.get(name) or self._planned(name)
         is_same = before is not None and (before.oid, before.membership) == (table.oid, table.membership)
         since = before.since if before is not None and is_same else request.version
-        state = TableState(table.oid, table.storage, table.membership, self._generation, snapshot, since)
+        state = TableState(
+            table.oid, table.storage, table.membership, self._generation, snapshot, since, request.labels
+        )
         self._control.write_table(name, state)
         applier.tables[name] = state
         applier.take_up(name)

@@ -33,6 +33,8 @@ _FOLLOWER_AFTER_SECONDS = 3.0
 # How soon a follower notices that the slot is free.
 _FOLLOWER_RETRY = 1.0
 _FOLLOWER_REPORT_SECONDS = 5.0
+# A log that is kept for some hours should still say what is wrong.
+_TELL_AGAIN_SECONDS = 600.0
 
 
 class Service:
@@ -43,6 +45,7 @@ class Service:
         self._resnapshot = resnapshot
         self._stop = threading.Event()
         self._told = ""
+        self._tell_again = 0.0
         self._source_known = self._warehouse_known = False
         self._following = False
         self._waiting_since: float | None = None
@@ -79,7 +82,7 @@ class Service:
         logger.info("stopped")
 
     def _handle(self, error: Exception) -> None:
-        """Tell once what is wrong; following another mirror is no failure."""
+        """Tell what is wrong, not at each try; following another mirror is no failure."""
         if is_slot_in_use(error):
             self._following = True
             now = time.monotonic()
@@ -95,8 +98,10 @@ class Service:
         self._report_failure("stalled", text)
 
     def _tell(self, text: str) -> None:
-        if text != self._told:
+        now = time.monotonic()
+        if text != self._told or now >= self._tell_again:
             logger.warning("%s", text)
+            self._tell_again = now + _TELL_AGAIN_SECONDS
         self._told = text
 
     def _report_failure(self, state: str, detail: str) -> None:
