@@ -1,7 +1,7 @@
 """Bench of the mirror: seconds from COMMIT to visible, and new parts per second, at 20 and at 500 transactions/s.
 
-Runs its own Postgres and ClickHouse in a temporary directory: `python -m tests.bench.mirror_latency`. `--seconds 900`
-shows whether anything grows: each run tells its first and its last third apart.
+Runs its own Postgres and ClickHouse in a temporary directory: `python -m tests.bench.mirror_latency`. `--flush-ms 20
+--seconds 900` shows whether anything grows: each run tells its first and its last third apart.
 """
 
 import argparse
@@ -104,6 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=float, default=500.0, help="single-row transactions per second")
     parser.add_argument("--seconds", type=float, default=20.0, help="length of each run")
+    parser.add_argument("--flush-ms", type=int, default=None, help="only one run, at --rate, with this flush time")
     arguments = parser.parse_args()
     table = Table(
         "tx/s", "flush ms", "p50 / p95 / p99 ms", "first third, last third", "parts/s", "CPU of warehouse", "mirror MB"
@@ -112,7 +113,7 @@ def main() -> None:
     table.caption = "parts/s: of the fullest table. MB: resident at the beginning, at the end."
     with bench_lab() as lab:
         try:
-            for rate, flush_ms in RUNS:
+            for rate, flush_ms in ((None, arguments.flush_ms),) if arguments.flush_ms else RUNS:
                 measure(lab, rate or arguments.rate, flush_ms, arguments.seconds, table)
         finally:
             # Also what was measured before a failure.
