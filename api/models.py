@@ -63,6 +63,7 @@ class Stage(BaseModel):
     lag_seconds: float | None
     last_success_at: datetime | None
     error: str
+    quarantined_rows: int = Field(description="Rows of the source that it could not use in full, ever.")
 
 
 class HealthResponse(BaseModel):

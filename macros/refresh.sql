@@ -29,6 +29,7 @@
             'changed_order_refresh', 'trade_execution_fact_refresh',
         ],
         'snapshots': ['position_snapshot_fact_refresh'],
+        'quarantine': ['quarantined_row_refresh'],
         'ledger': ['position_ledger_refresh'],
         'before_positions': [
             'live_edge_refresh', 'live_market_refresh', 'live_holding_refresh', 'live_equity_refresh',

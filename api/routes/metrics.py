@@ -72,6 +72,12 @@ class _Scrape(Collector):
             ("stage",),
             [((s["stage"],), float(bool(s["error"]))) for s in self._stages],
         )
+        yield _gauge(
+            "stage_quarantined_rows",
+            "Rows of the source that a stage could not use in full, ever.",
+            ("stage",),
+            [((s["stage"],), s["quarantined_rows"]) for s in self._stages],
+        )
 
 
 def _gauge(

@@ -11,7 +11,7 @@ with
     stages as (
         {%- set views = views_of_stages() %}
         {%- for stage, names in [
-            ("facts", views.facts + views.snapshots),
+            ("facts", views.facts + views.snapshots + views.quarantine),
             ("ledger", views.ledger),
             ("light_tier", views.before_positions + views.from_positions),
             ("series", views.series),
@@ -47,7 +47,8 @@ select
             not (is_follower and (is_silent or status.state != 'follower'))
         ),
         '; '
-    ) as state
+    ) as state,
+    toUInt64(0) as quarantined_rows
 from
     (
         select
@@ -65,14 +66,37 @@ union all
 select
     stage,
     toUInt8(any(ordinal)) as ordinal,
-    -- A stage has seen what was mirrored when its slowest view last succeeded.
+    -- A stage has seen what was mirrored when its slowest view last succeeded; the
+    -- quarantine looks less often, and nothing waits for it.
     least(
-        toNullable(toDateTime64(min(last_success_time), 6, 'UTC')), mirrored_until
+        toNullable(
+            toDateTime64(
+                minIf(
+                    last_success_time,
+                    view not in ({{ quoted_list(views_of_stages().quarantine) }})
+                ),
+                6,
+                'UTC'
+            )
+        ),
+        mirrored_until
     ) as watermark,
     dateDiff('millisecond', watermark, now64(6)) / 1000 as lag_seconds,
     toNullable(toDateTime64(min(last_success_time), 6, 'UTC')) as last_success_at,
     arrayStringConcat(groupArrayIf(exception, exception != ''), '; ') as error,
-    if(error = '', 'running', 'failing') as state
+    if(error = '', 'running', 'failing') as state,
+    if(
+        stage = 'facts',
+        ifNull(
+            (
+                select uniqExact(source_table, row_id)
+                from {{ ref("quarantined_row") }}
+                where source_table != ''
+            ),
+            toUInt64(0)
+        ),
+        toUInt64(0)
+    ) as quarantined_rows
 from stages
 inner join views on stages.view = views.view
 group by stage

@@ -40,6 +40,15 @@ select
     ) as position_values,
     arrayMap(position -> position .4, held) as position_prices,
     arrayMap(position -> position .5, held) as position_entry_prices,
+    multiIf(
+        JSONType(positions) != 'Array',
+        'positions is no JSON array',
+        length(held) < length(parsed),
+        'a position has no symbol',
+        has(position_quantities, null),
+        'the quantity of a position is no number',
+        ''
+    ) as position_defect,
     _version as source_version,
     _deleted as is_deleted,
     _applied as applied

@@ -13,6 +13,8 @@ select
     arrayStringConcat(
         JSONExtract(decision_json, 'risk_reasons', 'Array(String)'), ';'
     ) as reject_reason,
+    JSONExtractString(decision_json, 'reject_class') as reject_class,
+    JSONExtractString(decision_json, 'submission_stage') as submission_stage,
     ifNull(rationale, '') as rationale,
     _version as source_version,
     _deleted as is_deleted,

@@ -29,6 +29,7 @@ VIEWS = (
     "live_trade_refresh",
     "quant_metrics_latest_refresh",
     "quant_metrics_series_refresh",
+    "quarantined_row_refresh",
 )
 FACTS = VIEWS[1:8]
 # Views that replace their target; the others append.
@@ -40,6 +41,7 @@ _TABLES = (
     "torghut_raw.executions__history",
     "torghut_raw.execution_order_events",
     "torghut_raw.position_snapshots",
+    "torghut_raw.llm_decision_reviews",
     "torghut_raw.mirror_checkpoint",
     "torghut.ta_signals",
     "torghut.ta_microbars",
@@ -47,6 +49,7 @@ _TABLES = (
     "quant.execution_version_fact",
     "quant.order_event_fact",
     "quant.position_snapshot_fact",
+    "quant.quarantined_row",
     "quant.changed_order",
     "quant.trade_execution_fact",
     "quant.position_ledger",
@@ -175,6 +178,12 @@ class World:
             "positions": json.dumps(list(positions)),
         }
         self._add("position_snapshots", row, at)
+
+    def review(self, decision: uuid.UUID, at: datetime, document: object) -> uuid.UUID:
+        """A review of a decision; `document` is its input."""
+        row = {"id": uuid.uuid4(), "trade_decision_id": decision, "input_json": json.dumps(document)}
+        self._add("llm_decision_reviews", row, at)
+        return row["id"]
 
     def quote(self, symbol: str, at: datetime, mid: float) -> None:
         """A quote of the technical-analysis pipeline."""

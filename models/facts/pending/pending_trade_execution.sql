@@ -121,7 +121,7 @@ with
         from orders
         left join decisions on orders.decision_id = decisions.decision_id
         left join events on orders.broker_order_id = events.order_key
-        where order_is_deleted = 0
+        where order_is_deleted = 0 and side in ('buy', 'sell')
     ),
     -- What is known of an order's cumulative fills, from its versions and from its
     -- events:

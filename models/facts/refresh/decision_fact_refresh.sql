@@ -14,6 +14,8 @@ select
     action,
     quantity,
     reject_reason,
+    reject_class,
+    submission_stage,
     rationale,
     is_deleted,
     applied

@@ -28,6 +28,7 @@ TABLES = {
     "alpaca_account_label Nullable(String)",
     "position_snapshots": "id UUID, alpaca_account_label String, as_of DateTime64(6), equity Decimal(20, 8), "
     "cash Decimal(20, 8), buying_power Decimal(20, 8), positions String, created_at DateTime64(6)",
+    "llm_decision_reviews": "id UUID, trade_decision_id UUID, input_json String, created_at DateTime64(6)",
     "execution_order_events": "id UUID, feed_seq Nullable(Int64), event_ts Nullable(DateTime64(6)), "
     "symbol Nullable(String), alpaca_order_id Nullable(String), client_order_id Nullable(String), "
     "event_type Nullable(String), status Nullable(String), filled_qty Nullable(Decimal(20, 8)), "
@@ -41,6 +42,7 @@ BUILD = [
     "staging",
     "api_pipeline_health",
     "api_mirrors",
+    "quarantined_row",
     "--vars",
     json.dumps({"raw_from": "peerdb"}),
 ]
