@@ -63,6 +63,8 @@ def test_the_next_tick_waits_for_what_runs_before_the_positions(built: Client) -
         "live_trade_refresh",
         "quant_metrics_latest_refresh",
         "quant_metrics_series_refresh",
+        # On its own clock.
+        "quarantined_row_refresh",
     }
     built.command("system refresh view quant.tick_refresh")
     built.command("system wait view quant.tick_refresh")
