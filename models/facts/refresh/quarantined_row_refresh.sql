@@ -1,4 +1,4 @@
-{{ config(refreshable=every(10)) }}
+{{ config(refreshable=every(60)) }}
 {{ materialization_target_table(ref("quarantined_row")) }}
 with
     (select applied from {{ ref("stg_mirror__progress") }}) as newest_batch,
