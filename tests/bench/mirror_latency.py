@@ -15,6 +15,7 @@ from rich.table import Table
 
 from tests.bench._labs import DESK, bench_lab, cpu_seconds, parts
 from tests.integration.mirror.harness import DATABASE, Lab, MirrorProcess
+from tests.waiting import wait_for
 
 # A mirror that brings nothing for so long is not slow but dead.
 STALL_SECONDS = 60.0
@@ -74,8 +75,7 @@ def measure(lab: Lab, rate: float, flush_ms: int, seconds: float, table: Table) 
         before_mark = lab.mark() if lab.query(f"EXISTS {DATABASE}.mirror_checkpoint") == [(1,)] else 0
         lab.wait_until_streaming(60)
         lab.execute("select pg_logical_emit_message(true, 'bench', '')")
-        while lab.mark() <= before_mark:
-            time.sleep(POLL_SECONDS)
+        wait_for(lambda: lab.mark() > before_mark, 60, "the mirror moves", interval=POLL_SECONDS)
         # The first batches ask for the layout of each table.
         latency(lab, rate, 2)
         before, begun, cpu = parts(lab), time.perf_counter(), cpu_seconds(lab.warehouse.pid)
