@@ -31,6 +31,7 @@
         'snapshots': ['position_snapshot_fact_refresh'],
         'quarantine': ['quarantined_row_refresh'],
         'ledger': ['position_ledger_refresh'],
+        'adjustments': ['ledger_adjustment_refresh'],
         'before_positions': [
             'live_edge_refresh', 'live_market_refresh', 'live_holding_refresh', 'live_equity_refresh',
             'live_scope_refresh',

@@ -12,7 +12,7 @@ with
         {%- set views = views_of_stages() %}
         {%- for stage, names in [
             ("facts", views.facts + views.snapshots + views.quarantine),
-            ("ledger", views.ledger),
+            ("ledger", views.ledger + views.adjustments),
             ("light_tier", views.before_positions + views.from_positions),
             ("series", views.series),
         ] %}
@@ -67,13 +67,15 @@ select
     stage,
     toUInt8(any(ordinal)) as ordinal,
     -- A stage has seen what was mirrored when its slowest view last succeeded; the
-    -- quarantine looks less often, and nothing waits for it.
+    -- quarantine and the adjustments look less often, and nothing waits for them.
     least(
         toNullable(
             toDateTime64(
                 minIf(
                     last_success_time,
-                    view not in ({{ quoted_list(views_of_stages().quarantine) }})
+                    view not in (
+                        {{ quoted_list(views_of_stages().quarantine + views_of_stages().adjustments) }}
+                    )
                 ),
                 6,
                 'UTC'

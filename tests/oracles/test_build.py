@@ -65,6 +65,7 @@ def test_the_next_tick_waits_for_what_runs_before_the_positions(built: Client) -
         "quant_metrics_series_refresh",
         # On its own clock.
         "quarantined_row_refresh",
+        "ledger_adjustment_refresh",
     }
     built.command("system refresh view quant.tick_refresh")
     built.command("system wait view quant.tick_refresh")

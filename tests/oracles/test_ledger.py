@@ -159,6 +159,7 @@ def rebuilt(world: World) -> list[tuple[Any, ...]]:
     """The ledger after everything derived was thrown away and computed from the mirrored rows again."""
     for view in FACTS:
         world.client.command(f"truncate table quant.{view.removesuffix('_refresh')}")
+    world.client.command("truncate table quant.ledger_head")
     world.tick()
     return state(world)
 
@@ -193,10 +194,71 @@ def test_late_corrected_moved_and_deleted_fills_end_where_a_clean_rebuild_does(w
     world.tick()
 
     grown = state(world)
+    assert_heads_are_last_rows(world)
     assert grown != before
     assert len(grown) == 13
     assert {row[1] for row in grown} == {str(strategy), str(other)}
     assert grown == rebuilt(world)
+
+
+def assert_heads_are_last_rows(world: World) -> None:
+    """The head of every key is what its last row left; a key without rows is flat."""
+    columns = "position_after, open_cost, open_fee, open_time, cumulative_realized_pnl, cumulative_fee"
+    heads = world.client.query(
+        f"select account, strategy_id, symbol, ordinal, {columns} from quant.ledger_head final"
+        " where ordinal > 0 order by all"
+    ).result_rows
+    last = world.client.query(
+        f"select account, strategy_id, symbol, ordinal, {columns} from quant.position_ledger final"
+        " order by ordinal desc limit 1 by account, strategy_id, symbol"
+    ).result_rows
+    assert sorted(heads) == sorted(last)
+    assert world.client.command("select countIf(position_after != 0 and ordinal = 0) from quant.ledger_head final") == 0
+
+
+def test_the_last_fills_of_a_key_can_be_taken_back(world: World) -> None:
+    orders = [
+        world.order(Order(side, D(quantity), D(price), after(number)))
+        for number, (side, quantity, price) in enumerate([("buy", 10, 10), ("sell", 4, 12), ("sell", 3, 13)])
+    ]
+    world.batch()
+    world.tick()
+    world.order(orders[2], deleted=True)
+    world.order(orders[1], deleted=True)
+    world.batch()
+    world.tick()
+    assert_heads_are_last_rows(world)
+    world.order(Order("sell", D(10), D(11), after(1.5)))
+    world.batch()
+    world.tick()
+    assert [(row["ordinal"], row["position_after"], row["gross_realized_pnl"]) for row in world.ledger()] == [
+        (1, 10, 0),
+        (2, 0, 10),
+    ]
+    world.order(orders[0], deleted=True)
+    world.batch()
+    world.tick()
+    assert_heads_are_last_rows(world)
+    assert [(row["ordinal"], row["position_after"]) for row in world.ledger()] == [(1, -10)]
+    assert state(world) == rebuilt(world)
+
+
+def test_only_the_suffix_of_the_changed_key_is_written_again(world: World) -> None:
+    for account in ("paper", "other"):
+        trade(world, [("buy", 1, "10"), ("buy", 2, "11"), ("sell", 1, "12")], account)
+    world.batch()
+    world.tick()
+    revision = "select max(revision) from quant.position_ledger final"
+    first = world.client.command(revision)
+    world.order(Order("buy", D(5), D(9), after(0.5)))
+    world.batch()
+    world.tick()
+    rows = world.client.query(
+        "select account, ordinal, revision > {first:UInt64} from quant.position_ledger final order by all",
+        parameters={"first": first},
+    ).result_rows
+    assert [row for row in rows if row[0] == "other"] == [("other", number, False) for number in (1, 2, 3)]
+    assert [row[1:] for row in rows if row[0] == "paper"] == [(1, False), (2, True), (3, True), (4, True)]
 
 
 def test_a_mass_update_without_change_writes_nothing(world: World) -> None:

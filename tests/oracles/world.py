@@ -30,6 +30,7 @@ VIEWS = (
     "quant_metrics_latest_refresh",
     "quant_metrics_series_refresh",
     "quarantined_row_refresh",
+    "ledger_adjustment_refresh",
 )
 FACTS = VIEWS[1:8]
 # Views that replace their target; the others append.
@@ -52,7 +53,9 @@ _TABLES = (
     "quant.quarantined_row",
     "quant.changed_order",
     "quant.trade_execution_fact",
+    "quant.ledger_adjustment",
     "quant.position_ledger",
+    "quant.ledger_head",
     "quant.scope_evidence",
     "quant.live_edge",
     "quant.live_market",

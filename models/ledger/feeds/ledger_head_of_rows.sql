@@ -1,0 +1,13 @@
+{{ materialization_target_table(ref("ledger_head")) }}
+select
+    account,
+    strategy_id,
+    symbol,
+    executed_at,
+    sequence,
+    fill_id,
+    price,
+    {%- for column in ledger_state() %} {{ column }}, {%- endfor %}
+    revision
+from {{ ref("position_ledger") }}
+where bitAnd(revision, 1) = 1
