@@ -11,6 +11,7 @@ from orchestration.transform.build import build, fingerprint
 from orchestration.transform.dbt import NodeEvent, dbt_environment
 from orchestration.warehouse.client import connect
 from tests.oracles.world import REPLACED, VIEWS
+from tests.waiting import wait_for
 
 
 def _keep_still(client: Client) -> None:
@@ -18,6 +19,8 @@ def _keep_still(client: Client) -> None:
     for view in VIEWS:
         form = "" if view in REPLACED else " append"
         client.command(f"alter table quant.{view} modify refresh every 1 year{form}")
+    # One that had begun would make the next tick wait.
+    wait_for(lambda: "Running" not in _states(client), 30, "no view runs")
 
 
 def _states(client: Client) -> set[str]:

@@ -1,6 +1,7 @@
 """Fills recovered from what the source keeps: events, versions of an order, or the order alone."""
 
 import json
+import uuid
 from dataclasses import replace
 from decimal import Decimal
 
@@ -106,3 +107,37 @@ def test_equal_order_ids_in_two_accounts_do_not_share_events(world: World) -> No
         ("a", 10, "event"),
         ("b", 20, "order"),
     ]
+
+
+def test_an_event_that_names_another_order_or_is_removed_leaves_the_first_one(world: World) -> None:
+    first = world.order(Order("buy", D(10), D(20), after(9), status="partially_filled", filled=D(0)))
+    second = world.order(Order("buy", D(10), D(21), after(9), status="partially_filled", filled=D(0)))
+    identity = uuid.uuid4()
+    world.event(first, after(1), D(10), D(20), id=identity)
+    world.batch()
+    world.tick()
+    assert [fill["order_id"] for fill in world.fills()] == [first.id]
+    world.event(second, after(1), D(10), D(20), id=identity)
+    world.batch()
+    world.tick()
+    assert [fill["order_id"] for fill in world.fills()] == [second.id]
+    world.delete("execution_order_events", identity)
+    world.batch()
+    world.tick()
+    assert world.fills() == []
+
+
+def test_a_snapshot_that_moved_or_is_removed_is_not_there_twice(world: World) -> None:
+    identity = uuid.uuid4()
+    world.snapshot(after(1), D(100), id=identity)
+    world.batch()
+    world.tick()
+    world.snapshot(after(2), D(100), account="other", id=identity)
+    world.batch()
+    world.tick()
+    found = "select account, snapshot_at from quant.position_snapshot_fact final"
+    assert world.client.query(found).result_rows == [("other", after(2))]
+    world.delete("position_snapshots", identity)
+    world.batch()
+    world.tick()
+    assert world.client.query(found).result_rows == []

@@ -147,6 +147,9 @@ class World:
             "alpaca_account_label": order.account,
             **columns,
         }
+        if deleted:
+            # As the mirror writes it: the row's id and nothing else.
+            row = {"id": order.id}
         for table in ("executions", "executions__history"):
             self._add(table, row, order.at, True, deleted)
         return order
@@ -168,7 +171,12 @@ class World:
         self._add("execution_order_events", row, at)
 
     def snapshot(
-        self, at: datetime, equity: Decimal, account: str = "paper", positions: Iterable[dict[str, str]] = ()
+        self,
+        at: datetime,
+        equity: Decimal,
+        account: str = "paper",
+        positions: Iterable[dict[str, str]] = (),
+        **columns: Any,
     ) -> None:
         """A position snapshot of an account."""
         row = {
@@ -179,8 +187,13 @@ class World:
             "cash": equity,
             "buying_power": equity,
             "positions": json.dumps(list(positions)),
+            **columns,
         }
         self._add("position_snapshots", row, at)
+
+    def delete(self, table: str, identity: uuid.UUID) -> None:
+        """The removal of a row."""
+        self._add(table, {"id": identity}, START, deleted=True)
 
     def review(self, decision: uuid.UUID, at: datetime, document: object) -> uuid.UUID:
         """A review of a decision; `document` is its input."""
@@ -203,10 +216,9 @@ class World:
             version = self.applied * 1_000_000
             for position, row in enumerate(rows):
                 row |= {"_version": version + position, "_applied": self.applied}
-            names = sorted({name for row in rows for name in row})
-            self.client.insert(
-                f"torghut_raw.{table}", [[row.get(name) for name in names] for row in rows], column_names=names
-            )
+            for names in sorted({tuple(sorted(row)) for row in rows}):
+                alike = [[row[name] for name in names] for row in rows if tuple(sorted(row)) == names]
+                self.client.insert(f"torghut_raw.{table}", alike, column_names=names)
         self.pending = {}
         now = datetime.now(UTC)
         self.client.insert(
@@ -258,7 +270,7 @@ class World:
         return {row["metric_name"]: row for row in rows}
 
     def _add(self, table: str, row: dict[str, Any], at: datetime, updated: bool = False, deleted: bool = False) -> None:
-        stamps = {"created_at": at, "updated_at": at} if updated else {"created_at": at}
+        stamps = {} if deleted else {"created_at": at} | ({"updated_at": at} if updated else {})
         extra = {"_op": "update"} if table.endswith("__history") else {}
         self.pending.setdefault(table, []).append(
             {**stamps, **row, **extra, "_deleted": int(deleted), "_commit_ts": at, "_synced_at": at}
