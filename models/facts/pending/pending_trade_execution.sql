@@ -259,12 +259,16 @@ with
                 ),
                 12
             ) as notional,
-            toDecimal128(divideDecimal(notional, quantity, 12), 12) as price,
-            toDecimal128(
-                divideDecimal(
-                    toDecimal256(order_fee, 12) * quantity, path_quantity, 12
-                ),
-                12
+            {{ from_units(share_of_units(units("notional"), "1000000000", units("quantity")), 12) }}
+            as price,
+            if(
+                order_fee is null,
+                null,
+                {{
+                    from_units(
+                        share_of_units(units("assumeNotNull(order_fee)"), units("quantity"), units("path_quantity")), 12
+                    )
+                }}
             ) as fee,
             multiIf(
                 source = 'event',
