@@ -452,10 +452,6 @@
     )
 {% endmacro %}
 
-{# Fills that one refresh takes in; a refresh with more than these behind it bounds its memory by leaving the rest to the
-   next one. #}
-{% macro ledger_batch() -%} 500000 {%- endmacro %}
-
 {# Changes of keys, which are one constant (see pending_position_ledger), as rows; and their keys alone. #}
 {% macro changed_rows(changes) -%}
     (

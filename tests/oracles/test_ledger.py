@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from orchestration.settings import Settings
+from orchestration.transform.dbt import run_dbt
 from tests.oracles.reference import Book
 from tests.oracles.world import FACTS, Order, World, after
 
@@ -132,6 +134,32 @@ def test_random_fills_equal_an_independent_book_in_one_tick_and_fill_by_fill(wor
     for account, fills in streams.items():
         assert_is_book(world.ledger(account), fills)
     assert state(world) == rebuilt(world)
+
+
+def test_many_fills_are_taken_in_some_at_a_time(world: World, warehouse_settings: Settings) -> None:
+    models = ["run", "--select", "pending_changed_order", "pending_position_ledger"]
+    run_dbt(warehouse_settings, [*models, "--vars", '{"rows_per_refresh": 10}'])
+    try:
+        streams = {f"a{seed}": random_fills(seed, 20) for seed in range(2)}
+        for number in range(20):
+            for account, fills in streams.items():
+                side, quantity, price, fee = fills[number]
+                world.order(Order(side, quantity, price, after(number), account=account, fee=fee))
+            world.batch()
+        for done in (10, 20, 30, 40, 40):
+            world.tick()
+            assert len(world.fills()) == done
+            assert sum(len(world.ledger(account)) for account in streams) == done
+        for account, fills in streams.items():
+            assert_is_book(world.ledger(account), fills)
+        # The ledger alone, from fills of several revisions.
+        for table in ("position_ledger", "ledger_head"):
+            world.client.command(f"truncate table quant.{table}")
+        for done in (10, 20, 30, 40):
+            world.tick(["position_ledger_refresh"])
+            assert sum(len(world.ledger(account)) for account in streams) == done
+    finally:
+        run_dbt(warehouse_settings, models)
 
 
 def test_a_book_that_never_goes_flat_keeps_its_cost(world: World) -> None:

@@ -18,7 +18,7 @@ with
                 from {{ ref("execution_version_fact") }}
                 where applied > done .2
                 order by applied
-                limit 500000
+                limit {{ var("rows_per_refresh") }}
             )
     ) as newer_versions,
     greatest(newer_versions, done .2) as versions_until,

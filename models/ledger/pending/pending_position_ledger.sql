@@ -58,7 +58,7 @@ with
             )
     ) as known,
     arrayFirst(
-        (fact_revision, fills) -> fills >= {{ ledger_batch() }},
+        (fact_revision, fills) -> fills >= {{ var("rows_per_refresh") }},
         known .2 .1,
         arrayCumSum(known .2 .2)
     ) as batch_end,
