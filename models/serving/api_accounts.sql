@@ -10,8 +10,7 @@ from
         group by account
         union all
         select toString(account) as account, max(executed_at) as seen_at
-        from {{ ref("position_ledger") }}
-        where account != ''
+        from {{ ref("ledger_head") }}
         group by account
         union all
         select toString(account) as account, max(decided_at) as seen_at
