@@ -271,22 +271,29 @@ def test_the_last_fills_of_a_key_can_be_taken_back(world: World) -> None:
     assert state(world) == rebuilt(world)
 
 
-def test_only_the_suffix_of_the_changed_key_is_written_again(world: World) -> None:
-    for account in ("paper", "other"):
+def test_only_the_suffix_of_each_changed_key_is_written_again(world: World) -> None:
+    for account in ("paper", "other", "idle"):
         trade(world, [("buy", 1, "10"), ("buy", 2, "11"), ("sell", 1, "12")], account)
     world.batch()
     world.tick()
-    revision = "select max(revision) from quant.position_ledger final"
-    first = world.client.command(revision)
+    first = world.client.command("select max(revision) from quant.position_ledger final")
     world.order(Order("buy", D(5), D(9), after(0.5)))
+    world.order(Order("buy", D(5), D(9), after(1.5), account="other"))
     world.batch()
     world.tick()
     rows = world.client.query(
-        "select account, ordinal, revision > {first:UInt64} from quant.position_ledger final order by all",
+        "select account, toInt64(position_after), revision > {first:UInt64} from quant.position_ledger final"
+        " order by account, ordinal",
         parameters={"first": first},
     ).result_rows
-    assert [row for row in rows if row[0] == "other"] == [("other", number, False) for number in (1, 2, 3)]
-    assert [row[1:] for row in rows if row[0] == "paper"] == [(1, False), (2, True), (3, True), (4, True)]
+    written: dict[str, list[tuple[int, bool]]] = {}
+    for account, position, is_new in rows:
+        written.setdefault(account, []).append((position, bool(is_new)))
+    assert written == {
+        "idle": [(1, False), (3, False), (2, False)],
+        "other": [(1, False), (3, False), (8, True), (7, True)],
+        "paper": [(1, False), (6, True), (8, True), (7, True)],
+    }
 
 
 def test_a_mass_update_without_change_writes_nothing(world: World) -> None:

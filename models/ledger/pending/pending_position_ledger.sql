@@ -176,9 +176,7 @@ with
         group by {{ key }}
     ),
     {{ ledger_steps() }}
-select
-    * except (is_last),
-    4 * (intDiv(done .3, 4) + 1) + 2 * (1 - is_deleted) + is_last as revision
+select * except (is_last), 2 * (intDiv(done .3, 2) + 1) + is_last as revision
 from ledger_rows
 union all
 -- The cursors: rows that no reader sees, as they are marked deleted, and their account
@@ -205,7 +203,7 @@ select
         0 as {{ column }},
     {%- endfor %}
     1 as is_deleted,
-    4 * (intDiv(done .3, 4) + 1) as revision
+    2 * (intDiv(done .3, 2) + 1) as revision
 from
     (
         select
