@@ -11,6 +11,7 @@ from
         union all
         select toString(account) as account, max(executed_at) as seen_at
         from {{ ref("ledger_head") }}
+        where account != ''
         group by account
         union all
         select toString(account) as account, max(decided_at) as seen_at

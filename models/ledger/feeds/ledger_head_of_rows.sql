@@ -10,4 +10,5 @@ select
     {%- for column in ledger_state() %} {{ column }}, {%- endfor %}
     revision
 from {{ ref("position_ledger") }}
-where bitAnd(revision, 1) = 1
+-- The cursors too: how far the heads are there.
+where bitAnd(revision, 1) = 1 or account = ''

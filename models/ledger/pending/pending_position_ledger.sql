@@ -23,6 +23,13 @@ Array(Tuple(
     where revision > done.2 and revision <= adjustments_until and account != ''
 )
 {%- endset %}
+{%- set rows_without_heads -%}
+(
+    select *
+    from {{ ref("position_ledger") }}
+    where heads_until < done.3 and revision > heads_until + 1 and account != ''
+)
+{%- endset %}
 {%- set adjustment_columns -%}
 toUUIDOrZero('') as order_id, event, signed_quantity, ratio, price, notional, null as fee, is_deleted, revision
 {%- endset %}
@@ -40,6 +47,11 @@ with
         from {{ ref("position_ledger") }}
         where account = ''
     ) as done,
+    -- The heads are written beside the ledger, not with it: a warehouse that was killed
+    -- in between lacks those of the last refresh, whose rows are then taken as changed.
+    (
+        select max(revision) from {{ ref("ledger_head") }} where account = ''
+    ) as heads_until,
     -- The cursor of the fills is written behind them: up to its revision all of them
     -- are there. Of many, some are taken at a time.
     (
@@ -78,7 +90,7 @@ with
                         toString(changed.strategy_id),
                         toString(changed.symbol),
                         first_change,
-                        is_adjusted
+                        is_rewritten
                         or (head.executed_at, head.sequence, head.fill_id)
                         >= first_change,
                         {{ ledger_state_of("head") }}
@@ -90,15 +102,18 @@ with
                 select
                     {{ key }},
                     min(moment) as first_change,
-                    max(is_adjustment) as is_adjusted
+                    max(is_rewritten) as is_rewritten
                 from
                     (
-                        select {{ key }}, ({{ moment }}) as moment, 0 as is_adjustment
+                        select {{ key }}, ({{ moment }}) as moment, 0 as is_rewritten
                         from {{ new_fills }}
+                        union all
+                        select {{ key }}, ({{ moment }}) as moment, 1 as is_rewritten
+                        from {{ rows_without_heads }}
                         {%- if is_adjusted %}
                             union all
                             select
-                                {{ key }}, ({{ moment }}) as moment, 1 as is_adjustment
+                                {{ key }}, ({{ moment }}) as moment, 1 as is_rewritten
                             from {{ new_adjustments }}
                         {%- endif %}
                     )
@@ -123,6 +138,21 @@ with
             is_deleted,
             revision
         from {{ new_fills }}
+        union all
+        -- What stands no longer is removed once more.
+        select
+            {{ key }},
+            {{ moment }},
+            order_id,
+            event,
+            signed_quantity,
+            toDecimal64(1, 9) as ratio,
+            price,
+            notional,
+            fee,
+            toUInt8(1) as is_deleted,
+            toUInt64(0) as revision
+        from {{ rows_without_heads }}
         union all
         select
             {{ key }},
@@ -211,4 +241,4 @@ from
                 [('fills', fills_until), ('adjustments', adjustments_until)]
             ) as cursor
     )
-where (fills_until, adjustments_until) != (done .1, done .2)
+where (fills_until, adjustments_until) != (done .1, done .2) or heads_until < done .3
