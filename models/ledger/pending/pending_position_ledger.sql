@@ -30,6 +30,10 @@ Array(Tuple(
     where heads_until < done.3 and revision > heads_until + 1 and account != ''
 )
 {%- endset %}
+{%- set fill_columns -%}
+order_id, 'fill' as event, if(side = 'sell', - quantity, quantity) as signed_quantity, toDecimal64(1, 9) as ratio,
+price, notional, fee, is_deleted, revision
+{%- endset %}
 {%- set adjustment_columns -%}
 toUUIDOrZero('') as order_id, event, signed_quantity, ratio, price, notional, null as fee, is_deleted, revision
 {%- endset %}
@@ -125,18 +129,7 @@ with
     events as (
         -- Behind the last row of a key its new fills are all that is needed. What is
         -- there twice counts once.
-        select
-            {{ key }},
-            {{ moment }},
-            order_id,
-            'fill' as event,
-            if(side = 'sell', - quantity, quantity) as signed_quantity,
-            toDecimal64(1, 9) as ratio,
-            price,
-            notional,
-            fee,
-            is_deleted,
-            revision
+        select {{ key }}, {{ moment }}, {{ fill_columns }}
         from {{ new_fills }}
         union all
         -- What stands no longer is removed once more.
@@ -154,18 +147,7 @@ with
             toUInt64(0) as revision
         from {{ rows_without_heads }}
         union all
-        select
-            {{ key }},
-            {{ moment }},
-            order_id,
-            'fill' as event,
-            if(side = 'sell', - quantity, quantity) as signed_quantity,
-            toDecimal64(1, 9) as ratio,
-            price,
-            notional,
-            fee,
-            is_deleted,
-            revision
+        select {{ key }}, {{ moment }}, {{ fill_columns }}
         from {{ ref("trade_execution_fact") }} as fact final
         inner join {{ changed_rows("late_changes") }} as change using ({{ key }})
         where
