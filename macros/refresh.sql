@@ -16,9 +16,10 @@
     {{ return((env_var('JANGAR_TORGHUT_QUANT_COMPUTE_INTERVAL_MS', '1000') | int) // 1000) }}
 {% endmacro %}
 
-{# `refreshable` config of a view that runs every so many seconds. #}
-{% macro every(seconds) %}
-    {{ return({'interval': 'EVERY ' ~ seconds ~ ' SECOND', 'append': true}) }}
+{# `refreshable` config of a view that runs every so many seconds, that many behind the full ones: what takes long and
+   runs each minute does not begin all at once. #}
+{% macro every(seconds, behind=0) %}
+    {{ return({'interval': 'EVERY ' ~ seconds ~ ' SECOND' ~ (' OFFSET ' ~ behind ~ ' SECOND' if behind else ''), 'append': true}) }}
 {% endmacro %}
 
 {# Names of the refreshable views by stage; the tier is `before_positions` and `from_positions`. #}
@@ -30,13 +31,16 @@
         ],
         'snapshots': ['position_snapshot_fact_refresh'],
         'quarantine': ['quarantined_row_refresh'],
-        'ledger': ['position_ledger_refresh'],
-        'adjustments': ['ledger_adjustment_refresh'],
+        'ledger': ['position_ledger_refresh', 'trade_refresh'],
+        'upkeep': [
+            'ledger_adjustment_refresh', 'ledger_head_refresh', 'strategy_hour_refresh', 'position_hour_refresh',
+            'equity_minute_refresh', 'grid_edge_refresh', 'strategy_minute_refresh',
+        ],
         'before_positions': [
             'live_edge_refresh', 'live_market_refresh', 'live_holding_refresh', 'live_equity_refresh',
             'live_scope_refresh',
         ],
-        'from_positions': ['live_position_refresh', 'live_trade_refresh', 'quant_metrics_latest_refresh'],
+        'from_positions': ['live_position_refresh', 'live_flow_refresh', 'quant_metrics_latest_refresh'],
         'series': ['quant_metrics_series_refresh'],
     }) }}
 {% endmacro %}
@@ -77,9 +81,9 @@
    compiled or statistics-driven plans took the engine from 1.6 to 1.3 cores, and most views half the time. Four rewrites
    of the plan take more than they save: without them and two others, the CPU of nine refreshes fell from 918 to 778 ms
    (means of ten, noisy); these four change none of the rows that are read. #}
-{% macro refresh_settings() -%}
+{% macro refresh_settings(threads=1) -%}
     settings
-    max_threads = 1,
+    max_threads = {{ threads }},
     join_algorithm = 'hash',
     compile_expressions = 0,
     compile_aggregate_expressions = 0,
@@ -93,6 +97,61 @@
     query_plan_split_filter = 0,
     query_plan_lift_up_array_join = 0,
     query_plan_optimize_lazy_materialization = 0
+{%- endmacro %}
+
+{# Settings of a refresh whose rows become one part: they are there at once, and with them the cursor among them. #}
+{% macro one_part() -%}
+    min_insert_block_size_rows = 1000000000,
+    min_insert_block_size_bytes = 0,
+    optimize_on_insert = 0
+{%- endmacro %}
+
+{# The next revision of a table whose cursor, with an empty account, is at the first moment of `time_column`. #}
+{% macro next_revision(table, time_column) -%}
+    (
+        select 1 + max(revision)
+        from {{ table }}
+        where {{ time_column }} = toDateTime(0, 'UTC') and account = ''
+    )
+{%- endmacro %}
+
+{# What the refreshes of a table wrote behind a revision: the last one that is closed by its cursor, a row with an empty
+   account, and [(revision, rows)]. A refresh has two revisions, the odd one stands for both. #}
+{% macro revisions_behind(table, done, condition="true") -%}
+    (
+        select (max(closed), arraySort(groupArrayIf((both, lines), lines > 0)))
+        from
+            (
+                select
+                    bitOr(revision, 1) as both,
+                    maxIf(both, account = '') as closed,
+                    countIf(account != '') as lines
+                from {{ table }}
+                where {{ condition }} and revision > {{ done }}
+                group by both
+            )
+    )
+{%- endmacro %}
+
+{# Up to which of them to go: all that is closed, or as far as a refresh takes in. #}
+{% macro revision_until(behind, done) -%}
+    greatest(
+        {{ done }},
+        least(
+            {{ behind }}.1,
+            ifNull(
+                nullIf(
+                    arrayFirst(
+                        (both, lines) -> lines >= {{ var("rows_per_refresh") }},
+                        {{ behind }}.2 .1,
+                        arrayCumSum({{ behind }}.2 .2)
+                    ),
+                    0
+                ),
+                {{ behind }}.1
+            )
+        )
+    )
 {%- endmacro %}
 
 {# Rows of a mirrored staging model that were applied after the last refresh of `target_table` and are complete.

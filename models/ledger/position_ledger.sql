@@ -1,9 +1,9 @@
 {{
     config(
         engine="ReplacingMergeTree(revision, is_deleted)",
-        order_by="(account, strategy_id, symbol, executed_at, sequence, fill_id)",
+        order_by="(toStartOfHour(executed_at), account, strategy_id, symbol, executed_at, sequence, fill_id)",
         settings={"index_granularity": 1024},
-        indexes=[{"name": "revision_range", "definition": "revision TYPE minmax GRANULARITY 1"}],
+        indexes=[{"name": "revision_range", "definition": "revision TYPE minmax GRANULARITY 64"}],
     )
 }}
 {{ empty_table() }}

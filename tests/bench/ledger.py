@@ -29,9 +29,10 @@ PYTHON_FILLS = 200_000
 
 _BEHIND = (
     "SELECT (SELECT max(revision) + 1 FROM quant.trade_execution_fact WHERE account = '') "
-    "- (SELECT max(ordinal) FROM quant.position_ledger WHERE account = '' AND fill_id = 'fills')"
+    "- (SELECT max(ordinal) FROM quant.position_ledger WHERE toStartOfHour(executed_at) = toDateTime(0, 'UTC') "
+    "AND account = '' AND fill_id = 'fills')"
 )
-_COLUMNS = (
+FILL_COLUMNS = (
     "fill_id, order_id, broker_order_id, account, strategy_id, symbol, side, executed_at, sequence, quantity, price, "
     "notional, fee, fill_source, is_deleted, revision, applied"
 )
@@ -40,7 +41,7 @@ _COLUMNS = (
 def add_fills(client: Client, first: int, count: int, symbol: str, revision: int) -> None:
     """Add `count` fills behind number `first`, and the cursor that makes them known. `symbol` is SQL over `number`."""
     client.command(
-        f"INSERT INTO quant.trade_execution_fact ({_COLUMNS}) "
+        f"INSERT INTO quant.trade_execution_fact ({FILL_COLUMNS}) "
         "WITH toDecimal128(1 + cityHash64(number, 'q') % 900, 9) AS qty, "
         "toDecimal128(10 + (cityHash64(number, 'p') % 100000) / 1000, 12) AS paid "
         "SELECT leftPad(toString(number), 12, '0'), generateUUIDv4(number), toString(number), 'bench', 's', "
@@ -51,8 +52,8 @@ def add_fills(client: Client, first: int, count: int, symbol: str, revision: int
         settings={"max_insert_threads": 2},
     )
     client.command(
-        f"INSERT INTO quant.trade_execution_fact ({_COLUMNS}) SELECT 'cursor', toUUIDOrZero(''), '', '', '', '', '', "
-        f"toDateTime64(0, 6, 'UTC'), 0, 0, 0, 0, NULL, '', 1, {2 * revision}, 0"
+        f"INSERT INTO quant.trade_execution_fact ({FILL_COLUMNS}) SELECT 'cursor', toUUIDOrZero(''), '', '', '', '', "
+        f"'', toDateTime64(0, 6, 'UTC'), 0, 0, 0, 0, NULL, '', 1, {2 * revision}, 0"
     )
 
 

@@ -76,7 +76,6 @@ def test_a_split_multiplies_what_is_open_and_keeps_its_cost(ledger: World) -> No
         ("fill", 3, 0, 0, 0, 200),
     ]
     assert rows[-1]["holding_seconds"] == 200
-    assert rows[-1]["cumulative_notional"] == 2200
 
 
 def test_a_reverse_split_of_a_short_position(ledger: World) -> None:
@@ -117,9 +116,9 @@ def test_an_opening_position_has_a_cost_and_counts_as_no_turnover(ledger: World)
     _trade(ledger, ("sell", "50", "25", 0), symbol="GLD")
     ledger.tick(LEDGER)
     rows = ledger.ledger(symbol="GLD")
-    assert _columns(rows, "event", "position_after", "gross_realized_pnl", "cumulative_notional") == [
-        ("opening", 50, 0, 0),
-        ("fill", 0, 250, 1250),
+    assert _columns(rows, "event", "position_after", "gross_realized_pnl") == [
+        ("opening", 50, 0),
+        ("fill", 0, 250),
     ]
     assert rows[-1]["holding_seconds"] == 500
 

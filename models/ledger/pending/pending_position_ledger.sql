@@ -9,25 +9,20 @@ Array(Tuple(
     first_change Tuple(DateTime64(6, 'UTC'), UInt64, String), is_late UInt8, origin {{ ledger_state_type() }}
 ))
 {%- endset %}
+{#- notEmpty, since the sorting key would be searched for what != '' leaves out. Searching it, and an entry of the index on
+    revision per 1,024 rows instead of 65,536, made 1,000 new fills take 0.35 s behind 20 million, 0.21 s behind 5. -#}
 {%- set new_fills -%}
 (
     select *
     from {{ ref("trade_execution_fact") }}
-    where revision > done.1 and revision <= fills_until and account != ''
+    where revision > done.1 and revision <= fills_until and notEmpty(account)
 )
 {%- endset %}
 {%- set new_adjustments -%}
 (
     select *
     from {{ ref("ledger_adjustment") }}
-    where revision > done.2 and revision <= adjustments_until and account != ''
-)
-{%- endset %}
-{%- set rows_without_heads -%}
-(
-    select *
-    from {{ ref("position_ledger") }}
-    where heads_until < done.3 and revision > heads_until + 1 and account != ''
+    where revision > done.2 and revision <= adjustments_until and notEmpty(account)
 )
 {%- endset %}
 {%- set fill_columns -%}
@@ -39,48 +34,39 @@ toUUIDOrZero('') as order_id, event, signed_quantity, ratio, price, notional, nu
 {%- endset %}
 {%- set late_keys = changed_keys("late_changes") %}
 with
-    -- How far the ledger is: the newest fill and the newest adjustment in it, and its
-    -- own revision.
+    -- How far the ledger is: the newest fill and the newest adjustment in it, its own
+    -- revision; and how far its heads are.
     (
         select
             (
-                maxIf(ordinal, fill_id = 'fills'),
-                maxIf(ordinal, fill_id = 'adjustments'),
-                max(revision)
+                maxIf(ordinal, is_ledger and fill_id = 'fills'),
+                maxIf(ordinal, is_ledger and fill_id = 'adjustments'),
+                maxIf(revision, is_ledger),
+                maxIf(revision, not is_ledger)
             )
-        from {{ ref("position_ledger") }}
-        where account = ''
-    ) as done,
-    -- The heads are written beside the ledger, not with it: a warehouse that was killed
-    -- in between lacks those of the last refresh, whose rows are then taken as changed.
-    (
-        select max(revision) from {{ ref("ledger_head") }} where account = ''
-    ) as heads_until,
-    -- The cursor of the fills is written behind them: up to its revision all of them
-    -- are there. Of many, some are taken at a time.
-    (
-        select (max(cursor), arraySort(groupArrayIf((fact_revision, fills), fills > 0)))
         from
             (
-                select max(revision) + 1 as cursor, 0 as fact_revision, 0 as fills
-                from {{ ref("trade_execution_fact") }}
-                where account = ''
+                select fill_id, ordinal, revision, true as is_ledger
+                from {{ ref("position_ledger") }}
+                where toStartOfHour(executed_at) = toDateTime(0, 'UTC') and account = ''
                 union all
-                select
-                    0 as cursor, bitOr(revision, 1) as fact_revision, count() as fills
-                from {{ ref("trade_execution_fact") }}
-                where revision > done .1 and account != ''
-                group by fact_revision
+                select fill_id, ordinal, revision, false as is_ledger
+                from {{ ref("ledger_head") }}
+                where account = ''
             )
-    ) as known,
-    arrayFirst(
-        (fact_revision, fills) -> fills >= {{ var("rows_per_refresh") }},
-        known .2 .1,
-        arrayCumSum(known .2 .2)
-    ) as batch_end,
-    if(batch_end > 0, least(batch_end, known .1), known .1) as fills_until,
+    ) as done,
+    -- The heads are written beside the ledger, not with it: while those of the last
+    -- refresh are missing, which a kill can leave behind, nothing is taken in.
+    done .4 >= done .3 as is_ready,
+    -- Fills behind the last ones that are here; of many, some are taken at a time.
+    {{ revisions_behind(ref("trade_execution_fact"), "done .1", "is_ready") }} as known,
+    {{ revision_until("known", "done .1") }} as fills_until,
     {%- if is_adjusted %}
-        (select max(revision) from {{ ref("ledger_adjustment") }} where account = '')
+        (
+            select greatest(done .2, max(revision))
+            from {{ ref("ledger_adjustment") }}
+            where is_ready and account = ''
+        )
     {%- else %} toUInt64(0)
     {%- endif %} as adjustments_until,
     -- The keys that changed, each with its first change and the state behind its last
@@ -93,10 +79,16 @@ with
                         toString(changed.account),
                         toString(changed.strategy_id),
                         toString(changed.symbol),
-                        first_change,
+                        -- The head of a refresh whose rows a kill lost: its key is
+                        -- folded from its first event on.
+                        if(
+                            head.revision > done .3 + 1,
+                            defaultValueOfArgumentType(first_change),
+                            first_change
+                        ) as from_change,
                         is_rewritten
                         or (head.executed_at, head.sequence, head.fill_id)
-                        >= first_change,
+                        >= from_change,
                         {{ ledger_state_of("head") }}
                     )
                 ) as {{ change_type }}
@@ -111,9 +103,6 @@ with
                     (
                         select {{ key }}, ({{ moment }}) as moment, 0 as is_rewritten
                         from {{ new_fills }}
-                        union all
-                        select {{ key }}, ({{ moment }}) as moment, 1 as is_rewritten
-                        from {{ rows_without_heads }}
                         {%- if is_adjusted %}
                             union all
                             select
@@ -131,21 +120,6 @@ with
         -- there twice counts once.
         select {{ key }}, {{ moment }}, {{ fill_columns }}
         from {{ new_fills }}
-        union all
-        -- What stands no longer is removed once more.
-        select
-            {{ key }},
-            {{ moment }},
-            order_id,
-            event,
-            signed_quantity,
-            toDecimal64(1, 9) as ratio,
-            price,
-            notional,
-            fee,
-            toUInt8(1) as is_deleted,
-            toUInt64(0) as revision
-        from {{ rows_without_heads }}
         union all
         select {{ key }}, {{ moment }}, {{ fill_columns }}
         from {{ ref("trade_execution_fact") }} as fact final
@@ -165,62 +139,73 @@ with
             where ({{ moment }}) >= change.first_change
         {%- endif %}
     ),
-    -- A key that changed before its last row goes on from the row before the change.
+    -- A key goes on from its head; one that changed before its head, from the state
+    -- before the first row behind the change.
     origins as (
-        select {{ key }}, origin
-        from {{ changed_rows("arrayFilter(entry -> not entry.is_late, key_changes)") }}
-        union all
         select
             {{ key }},
-            argMaxIf(
-                {{ ledger_state_of("standing") }},
-                (standing.executed_at, standing.sequence, standing.fill_id),
-                (standing.executed_at, standing.sequence, standing.fill_id)
-                < late.first_change
+            if(
+                countIf(standing.moment >= changed.first_change) = 0,
+                any(changed.origin),
+                argMinIf(
+                    standing.state_before,
+                    standing.moment,
+                    standing.moment >= changed.first_change
+                )
             ) as origin
-        from {{ changed_rows("late_changes") }} as late
+        from {{ changed_rows("key_changes") }} as changed
         left join
             (
-                select *
-                from {{ ref("position_ledger") }} final
-                where ({{ key }}) in {{ late_keys }}
+                select
+                    {{ key }},
+                    ({{ moment }}) as moment,
+                    {{ ledger_state_before("ledger") }} as state_before
+                from {{ ref("position_ledger") }} as ledger final
+                where
+                    toStartOfHour(executed_at)
+                    >= toStartOfHour(arrayMin(late_changes.first_change .1))
+                    and ({{ key }}) in {{ late_keys }}
             ) as standing using ({{ key }})
         group by {{ key }}
     ),
     {{ ledger_steps() }}
-select * except (is_last), 2 * (intDiv(done .3, 2) + 1) + is_last as revision
-from ledger_rows
-union all
--- The cursors: rows that no reader sees, as they are marked deleted, and their account
--- is nobody's.
-select
-    '' as account,
-    '' as strategy_id,
-    '' as symbol,
-    toDateTime64(0, 6, 'UTC') as executed_at,
-    0 as sequence,
-    cursor .1 as fill_id,
-    toUUIDOrZero('') as order_id,
-    '' as event,
-    cursor .2 as ordinal,
-    {%- for column in ["signed_quantity", "price", "notional"] %}
-        0 as {{ column }},
-    {%- endfor %}
-    null as fee,
-    {%- for column in ["position_before", "position_after", "closed_quantity", "open_cost", "open_fee", "open_time", "average_cost", "gross_realized_pnl", "closing_fee"] %}
-        0 as {{ column }},
-    {%- endfor %}
-    null as holding_seconds,
-    {%- for column in ["cumulative_realized_pnl", "cumulative_fee", "cumulative_notional", "cumulative_feeless_notional"] %}
-        0 as {{ column }},
-    {%- endfor %}
-    1 as is_deleted,
-    2 * (intDiv(done .3, 2) + 1) as revision
+-- In a subquery: each select of an outermost union gets all of `with` once more.
+select *
 from
     (
+        select * except (is_last), 2 * (intDiv(done .3, 2) + 1) + is_last as revision
+        from ledger_rows
+        union all
+        -- The cursors: rows that no reader sees, as they are marked deleted, and
+        -- their account
+        -- is nobody's.
         select
-            arrayJoin(
-                [('fills', fills_until), ('adjustments', adjustments_until)]
-            ) as cursor
+            '' as account,
+            '' as strategy_id,
+            '' as symbol,
+            toDateTime64(0, 6, 'UTC') as executed_at,
+            0 as sequence,
+            cursor .1 as fill_id,
+            toUUIDOrZero('') as order_id,
+            '' as event,
+            cursor .2 as ordinal,
+            {%- for column in ["signed_quantity", "price", "notional"] %}
+                0 as {{ column }},
+            {%- endfor %}
+            null as fee,
+            {%- for column in ["position_before", "position_after", "closed_quantity", "open_cost", "open_fee", "open_time", "average_cost", "gross_realized_pnl", "closing_fee", "open_time_before"] %}
+                0 as {{ column }},
+            {%- endfor %}
+            null as holding_seconds,
+            1 as is_deleted,
+            2 * (intDiv(done .3, 2) + 1) as revision
+        from
+            (
+                select
+                    arrayJoin(
+                        [('fills', fills_until), ('adjustments', adjustments_until)]
+                    ) as cursor
+            )
+        where (fills_until, adjustments_until) != (done .1, done .2)
+
     )
-where (fills_until, adjustments_until) != (done .1, done .2) or heads_until < done .3

@@ -5,5 +5,5 @@
 select *
 from
     {{ ref("pending_position_ledger") }}
-    {{ refresh_settings() }},
+    {{ refresh_settings(threads=2) }},
     {{ ledger_settings() }}
