@@ -19,6 +19,11 @@
     {{ return('stage_before' in model.config.get('meta', {})) }}
 {%- endmacro %}
 
+{# Whether it is a stage of the equity grid instead, whose edges are the minutes that are still missing. #}
+{% macro is_grid() -%}
+    {{ return(model.config.get('meta', {}).get('stage_before') == 'grid_edge') }}
+{%- endmacro %}
+
 {# What a stage stores. Without rows it stores one of empty keys, which joins with nothing: the next stage still finds the
    moment that it continues. #}
 {% macro stage(rows) -%}
@@ -81,7 +86,12 @@
 
 {# The edges as rows. #}
 {% macro edge_rows() -%}
-    {%- if is_live() -%} {{ stage_rows('live_edge') }}
+    {%- if is_grid() -%}
+        {{ stage_rows('grid_edge') }}
+        -- A batch that was taken is not taken again.
+        and toUnixTimestamp64Milli(as_of)
+        > (select max(revision) from {{ ref('strategy_minute') }})
+    {%- elif is_live() -%} {{ stage_rows('live_edge') }}
     {%- else -%}
         select
             {%- for column in ["account", "calendar", "edge", "window", "edge_at", "quotes_from", "trading_ms", "sampling_ms", "is_open"] %}
@@ -91,11 +101,12 @@
     {%- endif -%}
 {%- endmacro %}
 
-{# One row per account: its calendar and the moments of its eight edges, in their order. #}
+{# One row per account: its calendar and its edges with their moments, in their order. #}
 {% macro account_moments() -%}
     select
         account,
         any(calendar) as calendar,
+        arraySort(groupArray(edge)) as edges,
         arrayMap(pair -> pair .2, arraySort(groupArray((edge, edge_at)))) as moments
     from ({{ edge_rows() }})
     group by account

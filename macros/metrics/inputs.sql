@@ -11,9 +11,9 @@
             {% else %}{{ scope_positions() }}
             {% endif %}
         ),
-        trades as (
-            {% if is_live() %}{{ stage_rows("live_trade") }}
-            {% else %}{{ scope_trades() }}
+        flows as (
+            {% if is_live() %}{{ stage_rows("live_flow") }}
+            {% else %}{{ scope_flows() }}
             {% endif %}
         )
     select
@@ -46,12 +46,12 @@
         bases.snapshot_net as snapshot_net,
         bases.snapshot_unpriced as snapshot_unpriced,
         bases.is_snapshot_stale as is_snapshot_stale,
-        positions.last_fill_at as last_fill_at,
-        positions.fills as fills,
-        positions.realized_pnl as realized_pnl,
-        positions.fees as fees,
-        positions.notional as notional,
-        positions.feeless_notional as feeless_notional,
+        flows.last_fill_at as last_fill_at,
+        flows.fills as fills,
+        flows.realized_pnl as realized_pnl,
+        flows.fees as fees,
+        flows.notional as notional,
+        flows.feeless_notional as feeless_notional,
         positions.end_unrealized_pnl as end_unrealized_pnl,
         positions.start_unrealized_pnl as start_unrealized_pnl,
         positions.open_positions as open_positions,
@@ -60,10 +60,10 @@
         positions.end_unpriced as end_unpriced,
         positions.start_unpriced as start_unpriced,
         positions.mark_sources as mark_sources,
-        trades.trades as trades,
-        trades.wins as wins,
-        trades.losses as losses,
-        trades.last_trade_at as last_trade_at
+        flows.trades as trades,
+        flows.wins as wins,
+        flows.losses as losses,
+        flows.last_trade_at as last_trade_at
     from bases
     left join
         positions
@@ -71,10 +71,10 @@
         and bases.account = positions.account
         and bases.edge = positions.window_edge
     left join
-        trades
-        on bases.strategy_id = trades.strategy_id
-        and bases.account = trades.account
-        and bases.edge = trades.window_edge
+        flows
+        on bases.strategy_id = flows.strategy_id
+        and bases.account = flows.account
+        and bases.edge = flows.window_edge
 {% endmacro %}
 
 {# Rows (strategy_id, account, edge): the scopes that anything had happened in by then, with the equity of their accounts

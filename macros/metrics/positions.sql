@@ -4,32 +4,21 @@
         scope .1 as strategy_id,
         scope .2 as account,
         window_edge,
-        max(last_fill_at) as last_fill_at,
-        sum(direction * toInt64(ordinal)) as fills,
-        sum(direction * cumulative_realized_pnl) as realized_pnl,
-        sum(direction * cumulative_fee) as fees,
-        sum(direction * cumulative_notional) as notional,
-        sum(direction * cumulative_feeless_notional) as feeless_notional,
         sumIf(unrealized_pnl, edge = 0) as end_unrealized_pnl,
         sumIf(unrealized_pnl, edge > 0) as start_unrealized_pnl,
-        countIf(edge = 0 and quantity != 0) as open_positions,
+        countIf(edge = 0) as open_positions,
         sumIf(abs(market_value), edge = 0) as gross_value,
         sumIf(market_value, edge = 0) as net_value,
         groupUniqArrayIf(symbol, edge = 0 and is_unpriced) as end_unpriced,
         groupUniqArrayIf(symbol, edge > 0 and is_unpriced) as start_unpriced,
-        groupUniqArrayIf(mark .1, edge = 0 and quantity != 0) as mark_sources
+        groupUniqArrayIf(mark .1, edge = 0) as mark_sources
     from
         (
             select
                 *,
-                quantity != 0 and mark .1 = '' as is_unpriced,
+                mark .1 = '' as is_unpriced,
                 toDecimal128(quantity * mark .2, 12) as market_value,
-                if(
-                    quantity = 0, 0, market_value - sign(quantity) * open_cost
-                ) as unrealized_pnl,
-                -- The state at the end adds to every window, the one at its
-                -- start is taken off.
-                if(edge = 0, 1, -1) as direction,
+                market_value - sign(quantity) * open_cost as unrealized_pnl,
                 arrayJoin(
                     if(edge = 0, range(toUInt8(1), toUInt8(8)), [edge])
                 ) as window_edge,
@@ -41,8 +30,8 @@
     group by strategy_id, account, window_edge
 {% endmacro %}
 
-{# Rows (account, strategy_id, symbol, edge, ...): the ledger's state of every key at the end (edge 0) and at the start of
-   every window (edges 1 to 7), with a mark for each.
+{# Rows (account, strategy_id, symbol, edge, ...): every open position at the end (edge 0) and at the start of every
+   window (edges 1 to 7), with a mark for each.
 
    The mark is the mid of a quote not older than a minute of trading time, else the close of such a bar, else the later
    of the account's last trade in the instrument and the price in its last position snapshot. #}
@@ -52,14 +41,8 @@
         states.strategy_id as strategy_id,
         states.symbol as symbol,
         states.edge as edge,
-        states.ordinal as ordinal,
-        states.executed_at as last_fill_at,
         states.quantity as quantity,
         states.open_cost as open_cost,
-        states.cumulative_realized_pnl as cumulative_realized_pnl,
-        states.cumulative_fee as cumulative_fee,
-        states.cumulative_notional as cumulative_notional,
-        states.cumulative_feeless_notional as cumulative_feeless_notional,
         multiIf(
             market.mid > 0,
             ('mid', assumeNotNull({{ money("market.mid") }})),
@@ -84,78 +67,121 @@
         and states.symbol = holdings.symbol
 {% endmacro %}
 
-{# The ledger row of every key that stood last at each edge, with the account's last trade in the instrument. #}
+{# Every open position at each edge, with the account's last trade in the instrument: where the last hour left it that
+   was summed up and in which anything happened, and what happened since. #}
 {% macro position_states() %}
-    select
-        last_fills.edge as edge,
-        ledger.account as account,
-        last_fills.calendar as calendar,
-        ledger.strategy_id as strategy_id,
-        ledger.symbol as symbol,
-        ledger.ordinal as ordinal,
-        ledger.executed_at as executed_at,
-        ledger.position_after as quantity,
-        ledger.open_cost as open_cost,
-        ledger.cumulative_realized_pnl as cumulative_realized_pnl,
-        ledger.cumulative_fee as cumulative_fee,
-        ledger.cumulative_notional as cumulative_notional,
-        ledger.cumulative_feeless_notional as cumulative_feeless_notional,
-        max(ledger.executed_at) over instrument as traded_at,
-        argMax(
-            ledger.price, (ledger.executed_at, ledger.sequence, ledger.fill_id)
-        ) over instrument as traded_price
-    from {{ ref("position_ledger") }} as ledger final
-    inner join
+    with
+        {{ rolled_until() }} as rolled_until,
+        {{ edge_hours() }} as edge_hours,
+        -- Per account: the edges, and the hour in position_hour that each goes on from.
+        accounts as (
+            select
+                edge.account as account,
+                any(edge.calendar) as calendar,
+                any(edge.edges) as edges,
+                any(edge.moments) as moments,
+                maxForEach(
+                    arrayMap(
+                        moment -> if(
+                            rolled.hour_at < rolled_until
+                            and rolled.hour_at + interval 1 hour <= moment,
+                            rolled.hour_at,
+                            toDateTime(0, 'UTC')
+                        ),
+                        edge.moments
+                    )
+                ) as base_hours
+            from ({{ account_moments() }}) as edge
+            left join
+                (
+                    select distinct account, hour_at
+                    from {{ ref("strategy_hour") }} final
+                ) as rolled
+                on edge.account = rolled.account
+            group by account
+        )
+    select *
+    from
         (
             select
                 account,
                 calendar,
                 strategy_id,
                 symbol,
-                last_fill .1 as edge,
-                last_fill .2 as ordinal
+                edge,
+                state .1 as quantity,
+                state .2 as open_cost,
+                max(traded .1 .1) over instrument as traded_at,
+                argMax(traded .2, traded .1) over instrument as traded_price
             from
                 (
                     select
-                        ledger.account as account,
-                        any(edge.calendar) as calendar,
-                        ledger.strategy_id as strategy_id,
-                        ledger.symbol as symbol,
-                        arrayJoin(
-                            arrayZip(
-                                range(toUInt8(8)),
-                                maxForEach(
-                                    arrayMap(
-                                        moment -> if(
-                                            ledger.executed_at <= moment,
-                                            ledger.ordinal,
-                                            0
-                                        ),
-                                        edge.moments
-                                    )
+                        rows.account as account,
+                        accounts.calendar as calendar,
+                        rows.strategy_id as strategy_id,
+                        rows.symbol as symbol,
+                        accounts.edges[
+                            arrayJoin(
+                                arrayFilter(
+                                    place -> if(
+                                        rows.is_base,
+                                        rows.hour_at = accounts.base_hours[place],
+                                        rows.moment .1 <= accounts.moments[place]
+                                        and rows.hour_at > accounts.base_hours[place]
+                                    ),
+                                    arrayEnumerate(accounts.moments)
                                 )
                             )
-                        ) as last_fill
-                    from {{ ref("position_ledger") }} as ledger final
-                    inner join
-                        ({{ account_moments() }}) as edge
-                        on ledger.account = edge.account
-                    where ledger.executed_at <= {{ as_of() }}
-                    group by account, strategy_id, symbol
+                        ] as edge,
+                        argMax(
+                            (rows.quantity, rows.open_cost),
+                            (not rows.is_base, rows.moment)
+                        ) as state,
+                        (max(rows.moment), argMax(rows.price, rows.moment)) as traded
+                    from
+                        (
+                            select
+                                account,
+                                strategy_id,
+                                symbol,
+                                toStartOfHour(executed_at) as hour_at,
+                                false as is_base,
+                                (executed_at, sequence, fill_id) as moment,
+                                position_after as quantity,
+                                open_cost,
+                                price
+                            from {{ ref("position_ledger") }} final
+                            where
+                                {{ is_unrolled("executed_at") }}
+                                and executed_at <= {{ as_of() }}
+                            union all
+                            select
+                                account,
+                                strategy_id,
+                                symbol,
+                                hour_at,
+                                true as is_base,
+                                (traded_at, toUInt64(0), '') as moment,
+                                quantity,
+                                open_cost,
+                                traded_price as price
+                            from {{ ref("position_hour") }} final
+                            where
+                                (hour_at, account)
+                                in (select arrayJoin(base_hours), account from accounts)
+                        ) as rows
+                    inner join accounts on rows.account = accounts.account
+                    group by account, calendar, strategy_id, symbol, edge
                 )
-            where last_fill .2 > 0
-        ) as last_fills
-        on ledger.account = last_fills.account
-        and ledger.strategy_id = last_fills.strategy_id
-        and ledger.symbol = last_fills.symbol
-        and ledger.ordinal = last_fills.ordinal
-    where ledger.executed_at <= {{ as_of() }}
-    window instrument as (partition by ledger.account, ledger.symbol, last_fills.edge)
+            window instrument as (partition by account, symbol, edge)
+        )
+    where quantity != 0
 {% endmacro %}
 
 {# Rows (calendar, edge, symbol): what the market showed last at each edge, 0 where nothing recent enough is there. #}
 {% macro market_rows() %}
-    {% if is_live() and model.name != "pending_live_market" %}
+    {% if is_grid() %} {{ market_at_grid() }}
+    {% elif is_live() and model.name != "pending_live_market" %}
         {{ stage_rows("live_market") }}
     {% else %} {{ market_at_edges() }}
     {% endif %}
@@ -222,7 +248,7 @@
 
 {# What snapshot_marks gives, from the stage that stores it where there is one. #}
 {% macro holding_rows() %}
-    {% if is_live() %} {{ stage_rows("live_holding") }}
+    {% if is_live() and not is_grid() %} {{ stage_rows("live_holding") }}
     {% else %} {{ snapshot_marks() }}
     {% endif %}
 {% endmacro %}
@@ -230,27 +256,25 @@
 {# The prices of the account's last position snapshot at each edge. #}
 {% macro snapshot_marks() %}
     select
-        account,
-        edge,
-        taken_at as snapshot_at,
+        edge.account as account,
+        edge.edge as edge,
+        snapshot.snapshot_at as snapshot_at,
         position .1 as symbol,
         position .2 as price
     from
         (
+            select account, edge, toDateTime64(edge_at, 6, 'UTC') as at
+            from ({{ edge_rows() }})
+        ) as edge
+    asof inner join
+        (
             select
-                snapshot.account as account,
-                moment.edge as edge,
-                max(snapshot.snapshot_at) as taken_at,
-                argMax(
-                    arrayZip(snapshot.position_symbols, snapshot.position_prices),
-                    snapshot.snapshot_at
-                ) as positions
-            from {{ ref("position_snapshot_fact") }} as snapshot final
-            inner join
-                ({{ edge_rows() }}) as moment on snapshot.account = moment.account
+                account,
+                snapshot_at,
+                arrayZip(position_symbols, position_prices) as positions
+            from {{ ref("position_snapshot_fact") }} final
             where
-                snapshot.snapshot_at <= moment.edge_at
-                and (snapshot.account, snapshot.snapshot_at) in (
+                (account, snapshot_at) in (
                     select
                         account,
                         arrayJoin(
@@ -270,7 +294,8 @@
                     where snapshot_at <= {{ as_of() }}
                     group by account
                 )
-            group by account, edge
-        )
-    array join positions as position
+        ) as snapshot
+        on edge.account = snapshot.account
+        and edge.at >= snapshot.snapshot_at
+    array join snapshot.positions as position
 {% endmacro %}

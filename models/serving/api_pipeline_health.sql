@@ -12,7 +12,7 @@ with
         {%- set views = views_of_stages() %}
         {%- for stage, names in [
             ("facts", views.facts + views.snapshots + views.quarantine),
-            ("ledger", views.ledger + views.adjustments),
+            ("ledger", views.ledger + views.upkeep),
             ("light_tier", views.before_positions + views.from_positions),
             ("series", views.series),
         ] %}
@@ -67,14 +67,14 @@ select
     stage,
     toUInt8(any(ordinal)) as ordinal,
     -- A stage has seen what was mirrored when its slowest view last succeeded; the
-    -- quarantine and the adjustments look less often, and nothing waits for them.
+    -- quarantine and the upkeep of the ledger look less often, nothing waits for them.
     least(
         toNullable(
             toDateTime64(
                 minIf(
                     last_success_time,
                     view not in (
-                        {{ quoted_list(views_of_stages().quarantine + views_of_stages().adjustments) }}
+                        {{ quoted_list(views_of_stages().quarantine + views_of_stages().upkeep) }}
                     )
                 ),
                 6,

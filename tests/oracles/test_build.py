@@ -1,12 +1,14 @@
 """Bringing a warehouse to the project's state: skipped when it is there, rebuilt when columns or settings changed."""
 
+import json
+import re
 import threading
 
 import pytest
 from clickhouse_connect.driver.client import Client
 
 from orchestration.defs.models.assets import definitions
-from orchestration.settings import Settings
+from orchestration.settings import PROJECT_DIR, Settings
 from orchestration.transform.build import build, fingerprint
 from orchestration.transform.dbt import NodeEvent, dbt_environment
 from orchestration.warehouse.client import connect
@@ -63,12 +65,18 @@ def test_the_next_tick_waits_for_what_runs_before_the_positions(built: Client) -
         # It follows the ledger, and nothing of its tick waits for it.
         "position_snapshot_fact_refresh",
         "live_position_refresh",
-        "live_trade_refresh",
+        "live_flow_refresh",
         "quant_metrics_latest_refresh",
         "quant_metrics_series_refresh",
         # On its own clock.
         "quarantined_row_refresh",
         "ledger_adjustment_refresh",
+        "ledger_head_refresh",
+        "strategy_hour_refresh",
+        "position_hour_refresh",
+        "equity_minute_refresh",
+        "grid_edge_refresh",
+        "strategy_minute_refresh",
     }
     built.command("system refresh view quant.tick_refresh")
     built.command("system wait view quant.tick_refresh")
@@ -126,3 +134,35 @@ def test_a_disabled_control_plane_computes_no_metrics(built: Client, warehouse_s
     assert not {"live_edge_refresh", "quant_metrics_latest_refresh", "quant_metrics_series_refresh"} & set(views)
     assert build(warehouse_settings) > 50
     _keep_still(built)
+
+
+def test_every_column_is_documented(built: Client, warehouse_settings: Settings) -> None:
+    manifest = json.loads((warehouse_settings.state_dir / "dbt" / "target" / "manifest.json").read_text())
+    rows = built.query("select table, groupArray(name) from system.columns where database = 'quant' group by table")
+    columns = dict(rows.result_rows)
+    models = [
+        node
+        for node in manifest["nodes"].values()
+        if node["resource_type"] in ("model", "seed")
+        and node["config"]["materialized"] != "materialized_view"
+        and "pending" not in node["fqn"]
+    ]
+    assert len(models) > 50
+    # Views with parameters have no columns of their own.
+    wanted = {node["name"]: set(columns[node["name"]]) for node in models if node["name"] in columns}
+    assert len(wanted) > 40
+    documented = {
+        node["name"]: {name for name, column in node["columns"].items() if column["description"]}
+        for node in models
+        if node["name"] in wanted
+    }
+    assert documented == wanted
+    assert [node["name"] for node in models if not node["description"]] == []
+
+
+def test_the_queries_of_the_documentation_run(built: Client) -> None:
+    page = (PROJECT_DIR / "docs" / "metrics.md").read_text()
+    queries = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    assert queries
+    for query in queries:
+        built.query(query)

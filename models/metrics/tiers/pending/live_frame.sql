@@ -1,5 +1,5 @@
-{{ config(meta={"stage_before": "live_trade"}) }}
--- depends_on: {{ ref("live_trade") }}
+{{ config(meta={"stage_before": "live_flow"}) }}
+-- depends_on: {{ ref("live_flow") }}
 -- depends_on: {{ ref("live_edge") }}
 -- depends_on: {{ ref("live_scope") }}
 -- depends_on: {{ ref("live_position") }}

@@ -1,0 +1,146 @@
+{# Rows (strategy_id, account, window_edge): what the fills and the trades of a scope add up to inside every window.
+
+   A trade is all closing fills of one order in one instrument, stamped at the last of them, its profit net of its own
+   and of the entry's share of fees. #}
+{% macro scope_flows() %}
+    {%- set sums = ["fills", "realized_pnl", "fees", "notional", "feeless_notional", "trades", "wins", "losses"] -%}
+    {%- set of_fills = sums[:5] -%} {%- set of_trades = sums[5:] -%}
+    with
+        {{ rolled_until() }} as rolled_until,
+        {{ edge_hours() }} as edge_hours,
+        parts as (
+            select
+                account,
+                strategy_id,
+                executed_at as at,
+                toStartOfHour(executed_at) as hour_at,
+                'row' as kind,
+                {{ fill_sums() }},
+                {%- for sum in of_trades %} 0 as {{ sum }}, {%- endfor %}
+                toDateTime64(0, 6, 'UTC') as last_trade_at,
+                max(executed_at) as last_fill_at
+            from {{ ref("position_ledger") }} as ledger final
+            where
+                {{ is_unrolled("executed_at") }}
+                and executed_at <= {{ as_of() }}
+                and event = 'fill'
+            group by account, strategy_id, at
+            union all
+            select
+                account,
+                strategy_id,
+                traded_at as at,
+                toStartOfHour(traded_at) as hour_at,
+                'row' as kind,
+                {%- for sum in of_fills %} 0 as {{ sum }}, {%- endfor %}
+                {{ trade_sums() }},
+                max(traded_at) as last_trade_at,
+                toDateTime64(0, 6, 'UTC') as last_fill_at
+            from {{ ref("trade") }} final
+            where {{ is_unrolled("traded_at") }} and traded_at <= {{ as_of() }}
+            group by account, strategy_id, at
+            {%- if not is_live() %}
+                union all
+                -- Trades that went on later, as they were.
+                select
+                    account,
+                    strategy_id,
+                    at,
+                    toStartOfHour(at) as hour_at,
+                    'trade' as kind,
+                    {%- for sum in of_fills %} 0 as {{ sum }}, {%- endfor %}
+                    {{ trade_sums() }},
+                    max(at) as last_trade_at,
+                    toDateTime64(0, 6, 'UTC') as last_fill_at
+                from ({{ trades_under_way() }})
+                group by account, strategy_id, at
+            {%- endif %}
+            union all
+            select
+                account,
+                strategy_id,
+                toDateTime64(hour_at, 6, 'UTC') as at,
+                hour_at,
+                'hour' as kind,
+                {%- for sum in sums %} {{ sum }}, {%- endfor %}
+                last_trade_at,
+                last_fill_at
+            from {{ ref("strategy_hour") }} final
+            where
+                hour_at < least(rolled_until, toStartOfHour({{ as_of() }}))
+                and hour_at > arrayMin(edge_hours)
+            union all
+            select
+                account,
+                strategy_id,
+                toDateTime64(0, 6, 'UTC') as at,
+                toDateTime(0, 'UTC') as hour_at,
+                'last' as kind,
+                {%- for sum in sums %} 0 as {{ sum }}, {%- endfor %}
+                toDateTime64(0, 6, 'UTC') as last_trade_at,
+                max(strategy_hour.last_fill_at) as last_fill_at
+            from {{ ref("strategy_hour") }} as strategy_hour final
+            where
+                strategy_hour.hour_at
+                < least(rolled_until, toStartOfHour({{ as_of() }}))
+            group by account, strategy_id
+        )
+    select
+        scope .1 as strategy_id,
+        scope .2 as account,
+        window_edge,
+        {%- for sum in sums %} sumIf({{ sum }}, is_inside) as {{ sum }}, {%- endfor %}
+        maxIf(parts.last_trade_at, is_inside) as last_trade_at,
+        max(parts.last_fill_at) as last_fill_at
+    from
+        (
+            select
+                parts.*,
+                arrayJoin(range(toUInt8(1), toUInt8(8))) as window_edge,
+                edge.moments[window_edge + 1] as start_at,
+                multiIf(
+                    kind = 'trade',
+                    at > start_at,
+                    kind = 'row',
+                    at > start_at
+                    and (
+                        hour_at >= rolled_until
+                        or hour_at = toStartOfHour(start_at)
+                        or hour_at = toStartOfHour({{ as_of() }})
+                    ),
+                    kind = 'hour',
+                    hour_at > toStartOfHour(start_at),
+                    false
+                ) as is_inside,
+                arrayJoin(
+                    {{ scopes("toString(parts.strategy_id)", "toString(parts.account)") }}
+                ) as scope
+            from parts
+            inner join ({{ account_moments() }}) as edge on parts.account = edge.account
+        ) as parts
+    group by strategy_id, account, window_edge
+{% endmacro %}
+
+{# Trades with closing fills on both sides of the moment of evaluation, with those before it. #}
+{% macro trades_under_way() %}
+    with
+        (
+            select (groupUniqArray(order_id), min(first_closed_at))
+            from {{ ref("trade") }} final
+            where first_closed_at <= {{ as_of() }} and traded_at > {{ as_of() }}
+        ) as under_way
+    select
+        account,
+        strategy_id,
+        max(executed_at) as at,
+        sum(gross_realized_pnl) as gross_pnl,
+        sum(ledger.closing_fee) as closing_fee
+    from {{ ref("position_ledger") }} as ledger final
+    where
+        notEmpty(under_way .1)
+        and toStartOfHour(executed_at) >= toStartOfHour(under_way .2)
+        and executed_at <= {{ as_of() }}
+        and order_id in (select arrayJoin(under_way .1))
+        and closed_quantity > 0
+    group by account, strategy_id, symbol, order_id
+{% endmacro %}

@@ -1,0 +1,107 @@
+{%- set key = "account, strategy_id, symbol, order_id" -%}
+with
+    -- Up to which revision of the ledger the trades are here.
+    (
+        select intDiv(max(revision), 2)
+        from {{ ref("trade") }}
+        where toStartOfHour(traded_at) = toDateTime(0, 'UTC') and account = ''
+    ) as done,
+    {{ revisions_behind(ref("position_ledger"), "done") }} as known,
+    {{ revision_until("known", "done") }} as ledger_until,
+    -- Orders with a row that changed, and the first moment at which one did.
+    (
+        select (groupUniqArray(order_id), min(executed_at))
+        from {{ ref("position_ledger") }}
+        where revision > done and revision <= ledger_until and event = 'fill'
+    ) as changed,
+    (
+        select groupArray(({{ key }}, state .1, state .2))
+        from
+            (
+                select
+                    {{ key }},
+                    argMax((first_closed_at, traded_at, is_deleted), revision) as state
+                from {{ ref("trade") }}
+                where order_id in (select arrayJoin(changed .1)) and account != ''
+                group by {{ key }}
+            )
+        where state .3 = 0
+    ) as former,
+    -- All closing fills of these orders, also those that did not change.
+    current as (
+        select
+            {{ key }},
+            min(executed_at) as first_closed_at,
+            max(executed_at) as traded_at,
+            count() as fills,
+            sum(closed_quantity) as quantity,
+            sum(gross_realized_pnl) as gross_pnl,
+            sum(closing_fee) as closing_fee,
+            sum(toFloat64(closed_quantity) * holding_seconds)
+            / toFloat64(quantity) as holding_seconds
+        from {{ ref("position_ledger") }} final
+        where
+            toStartOfHour(executed_at)
+            >= toStartOfHour(arrayMin(arrayPushBack(former .5, changed .2)))
+            and order_id in (select arrayJoin(changed .1))
+            and closed_quantity > 0
+        group by {{ key }}
+    ),
+    versions as (
+        select
+            {{ key }},
+            (
+                first_closed_at,
+                traded_at,
+                fills,
+                quantity,
+                gross_pnl,
+                closing_fee,
+                assumeNotNull(holding_seconds),
+                0
+            ) as version
+        from current
+        union all
+        -- What was there under another hour, or is no trade any more.
+        select
+            gone .1 as account,
+            gone .2 as strategy_id,
+            gone .3 as symbol,
+            gone .4 as order_id,
+            (gone .5, gone .6, 0, 0, 0, 0, 0, 1) as version
+        from (select arrayJoin(former) as gone)
+        where
+            (gone .1, gone .2, gone .3, gone .4, toStartOfHour(gone .6)) not in (
+                select
+                    toString(account),
+                    toString(strategy_id),
+                    toString(symbol),
+                    order_id,
+                    toStartOfHour(traded_at)
+                from current
+            )
+        union all
+        -- The cursor: a row that no reader sees.
+        select
+            '' as account,
+            '' as strategy_id,
+            '' as symbol,
+            toUUIDOrZero('') as order_id,
+            (
+                toDateTime64(0, 6, 'UTC'), toDateTime64(0, 6, 'UTC'), 0, 0, 0, 0, 0, 1
+            ) as version
+        from system.one
+        where ledger_until != done
+    )
+select
+    {{ key }},
+    version .1 as first_closed_at,
+    version .2 as traded_at,
+    version .3 as fills,
+    version .4 as quantity,
+    version .5 as gross_pnl,
+    version .6 as closing_fee,
+    version .7 as holding_seconds,
+    version .8 as is_deleted,
+    2 * ledger_until + 1 - is_deleted as revision
+from versions

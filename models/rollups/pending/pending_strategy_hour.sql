@@ -1,0 +1,123 @@
+{%- set sums = ["fills", "realized_pnl", "fees", "notional", "feeless_notional", "trades", "wins", "losses"] -%}
+with
+    -- Up to which revision of the ledger and up to which hour the sums are here.
+    (
+        select (max(ledger_revision), toDateTime(max(last_fill_at), 'UTC'))
+        from {{ ref("strategy_hour") }}
+        where hour_at = toDateTime(0, 'UTC') and account = ''
+    ) as done,
+    -- The trades follow the ledger.
+    (
+        select intDiv(max(revision), 2)
+        from {{ ref("trade") }}
+        where toStartOfHour(traded_at) = toDateTime(0, 'UTC') and account = ''
+    ) as ledger_until,
+    -- Up to the hour that runs; of a long history, some hours at a time.
+    (
+        select
+            least(
+                if(
+                    count() = {{ var("hours_per_refresh") }},
+                    max(hour_at) + interval 1 hour,
+                    toStartOfHour(now('UTC'))
+                ),
+                toStartOfHour(now('UTC'))
+            )
+        from
+            (
+                select distinct toStartOfHour(executed_at) as hour_at
+                from {{ ref("position_ledger") }}
+                where toStartOfHour(executed_at) >= done .2 and notEmpty(account)
+                order by hour_at
+                limit {{ var("hours_per_refresh") }}
+            )
+    ) as hours_until,
+    (
+        select groupUniqArray(hour_at)
+        from
+            (
+                select toStartOfHour(executed_at) as hour_at
+                from {{ ref("position_ledger") }}
+                where
+                    toStartOfHour(executed_at) >= done .2
+                    and toStartOfHour(executed_at) < hours_until
+                    and notEmpty(account)
+                union all
+                select toStartOfHour(executed_at) as hour_at
+                from {{ ref("position_ledger") }}
+                where
+                    revision > done .1
+                    and revision <= ledger_until
+                    and toStartOfHour(executed_at) < hours_until
+                    and notEmpty(account)
+            )
+    ) as touched,
+    parts as (
+        select
+            toStartOfHour(executed_at) as hour_at,
+            account,
+            strategy_id,
+            {{ fill_sums() }},
+            0 as trades,
+            0 as wins,
+            0 as losses,
+            maxIf(executed_at, event = 'fill') as last_fill_at,
+            toDateTime64(0, 6, 'UTC') as last_trade_at,
+            1 as is_current
+        from {{ ref("position_ledger") }} as ledger final
+        where toStartOfHour(executed_at) in (select arrayJoin(touched))
+        group by hour_at, account, strategy_id
+        union all
+        select
+            toStartOfHour(traded_at) as hour_at,
+            account,
+            strategy_id,
+            {%- for sum in sums[:5] %} 0 as {{ sum }}, {%- endfor %}
+            {{ trade_sums() }},
+            toDateTime64(0, 6, 'UTC') as last_fill_at,
+            max(traded_at) as last_trade_at,
+            1 as is_current
+        from {{ ref("trade") }} final
+        where toStartOfHour(traded_at) in (select arrayJoin(touched))
+        group by hour_at, account, strategy_id
+        union all
+        -- What is there and may be gone.
+        select
+            hour_at,
+            account,
+            strategy_id,
+            {%- for sum in sums %} 0 as {{ sum }}, {%- endfor %}
+            toDateTime64(0, 6, 'UTC') as last_fill_at,
+            toDateTime64(0, 6, 'UTC') as last_trade_at,
+            0 as is_current
+        from {{ ref("strategy_hour") }} final
+        where hour_at in (select arrayJoin(touched)) and account != ''
+    )
+select *, {{ next_revision(ref("strategy_hour"), "hour_at") }} as revision
+from
+    (
+        select
+            hour_at,
+            account,
+            strategy_id,
+            {%- for sum in sums %} sum(parts.{{ sum }}) as {{ sum }}, {%- endfor %}
+            max(parts.last_fill_at) as last_fill_at,
+            max(parts.last_trade_at) as last_trade_at,
+            ledger_until as ledger_revision,
+            1 - max(is_current) as is_deleted
+        from parts
+        group by hour_at, account, strategy_id
+        union all
+        -- The cursor: a row that no reader sees.
+        select
+            toDateTime(0, 'UTC') as hour_at,
+            '' as account,
+            '' as strategy_id,
+            {%- for sum in sums %} 0 as {{ sum }}, {%- endfor %}
+            toDateTime64(hours_until, 6, 'UTC') as last_fill_at,
+            toDateTime64(0, 6, 'UTC') as last_trade_at,
+            ledger_until as ledger_revision,
+            1 as is_deleted
+        from system.one
+        where (ledger_until, hours_until) != done
+    )
