@@ -1,0 +1,1 @@
+{{ config(**stage_table("(as_of, account, edge)")) }} {{ empty_table() }}
