@@ -51,7 +51,13 @@ select
     if(fills.strategy_id = '', null, fills.last_fill_at) as last_fill_at,
     if(is_terminal = 1, terminal.terminal_at, null) as terminal_at,
     orders.expected_adapter as expected_adapter,
-    orders.actual_adapter as actual_adapter
+    orders.actual_adapter as actual_adapter,
+    if(
+        orders.status = 'rejected', cast(decision.reject_class as String), ''
+    ) as reject_class,
+    if(
+        orders.status = 'rejected', cast(decision.reject_reason as String), ''
+    ) as reject_reason
 from orders
 left join
     {{ ref("decision_fact") }} as decision final

@@ -32,19 +32,16 @@ with
     orders as (
         select
             'order' as reject_kind,
-            lifecycle.decision_id as decision_id,
-            toNullable(lifecycle.order_id) as order_id,
-            cast(lifecycle.strategy_id as String) as strategy_id,
-            cast(lifecycle.account as String) as account,
-            cast(lifecycle.symbol as String) as symbol,
-            coalesce(lifecycle.terminal_at, lifecycle.submitted_at) as rejected_at,
-            decision.reject_reason as reason,
-            decision.reject_class as reject_class
-        from {{ ref("order_lifecycle_fact") }} as lifecycle
-        left join
-            {{ ref("decision_fact") }} as decision final
-            on lifecycle.decision_id = decision.decision_id
-        where lifecycle.status = 'rejected'
+            decision_id,
+            toNullable(order_id) as order_id,
+            cast(strategy_id as String) as strategy_id,
+            cast(account as String) as account,
+            cast(symbol as String) as symbol,
+            coalesce(terminal_at, submitted_at) as rejected_at,
+            reject_reason as reason,
+            reject_class
+        from {{ ref("order_lifecycle_fact") }}
+        where status = 'rejected'
     )
 select *
 from decisions
