@@ -17,6 +17,15 @@
         opens_at > {{ since }} - interval 30 day and opens_at < now() + interval 30 day
 {%- endmacro %}
 
+{# The point before a point of `session`: that of the first one is the close before. #}
+{% macro grid_before(point) -%}
+    if(
+        {{ point }} = session.opens_at + interval 1 minute,
+        session.closed_before,
+        {{ point }} - interval 1 minute
+    )
+{%- endmacro %}
+
 {# Rows with `grid_at`, the point of the grid at or behind their moment, `grid_before`, the one before it, and
    `session_at`, the opening of its session. `rows` has
    the columns calendar and at, none of them before `since`. #}
@@ -35,11 +44,7 @@
                 )
             )
         ) as grid_at,
-        if(
-            grid_at = session.opens_at + interval 1 minute,
-            session.closed_before,
-            grid_at - interval 1 minute
-        ) as grid_before
+        {{ grid_before("grid_at") }} as grid_before
     from ({{ rows }}) as rows
     asof inner join
         ({{ grid_sessions(since) }}) as session

@@ -77,11 +77,7 @@ with
                     )
                 )
             ) as edge_at,
-            if(
-                edge_at = session.opens_at + interval 1 minute,
-                session.closed_before,
-                edge_at - interval 1 minute
-            ) as quotes_from
+            {{ grid_before("edge_at") }} as quotes_from
         from accounts
         inner join
             (
