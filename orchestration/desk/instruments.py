@@ -57,8 +57,10 @@ CRYPTO = (
     Instrument("ETH/USD", "crypto", "CRYPTO", 3_200.0, 1.15, "crypto", 0.018, 2.5, 3, 4e5),
     Instrument("SOL/USD", "crypto", "CRYPTO", 180.0, 1.3, "crypto", 0.026, 4.0, 2, 6e6),
 )
-INSTRUMENTS = {instrument.symbol: instrument for instrument in EQUITIES + CRYPTO}
+# Not traded: what the accounts' returns are compared with.
+BENCHMARKS = (Instrument("SPY", "us_equity", "ARCA", 600.0, 1.0, "index", 0.0005, 0.3, 0, 6e7),)
+INSTRUMENTS = {instrument.symbol: instrument for instrument in EQUITIES + CRYPTO + BENCHMARKS}
 
 # Daily log volatility of the factors that symbols share.
 MARKET_VOLATILITY: dict[AssetClass, float] = {"us_equity": 0.009, "crypto": 0.021}
-SECTOR_VOLATILITY = {"semiconductors": 0.011, "software": 0.006, "crypto": 0.006}
+SECTOR_VOLATILITY = {"semiconductors": 0.011, "software": 0.006, "crypto": 0.006, "index": 0.0}
