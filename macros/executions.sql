@@ -36,6 +36,7 @@
         updated_at,
         ifNull(execution_expected_adapter, '') as expected_adapter,
         ifNull(execution_actual_adapter, '') as actual_adapter,
+        ifNull(execution_fallback_count, 0) as fallback_count,
         _deleted as is_deleted,
         _applied as applied
     from {{ relation }}

@@ -24,7 +24,8 @@ TABLES = {
     "submitted_qty Decimal(20, 8), filled_qty Decimal(20, 8), avg_fill_price Nullable(Decimal(20, 8)), status String, "
     "raw_order Nullable(String), created_at DateTime64(6), updated_at DateTime64(6), "
     "last_update_at Nullable(DateTime64(6)), execution_expected_adapter Nullable(String), "
-    "execution_actual_adapter Nullable(String), order_feed_last_seq Nullable(Int64), "
+    "execution_actual_adapter Nullable(String), execution_fallback_count Nullable(Int64), "
+    "order_feed_last_seq Nullable(Int64), "
     "alpaca_account_label Nullable(String)",
     "position_snapshots": "id UUID, alpaca_account_label String, as_of DateTime64(6), equity Decimal(20, 8), "
     "cash Decimal(20, 8), buying_power Decimal(20, 8), positions String, created_at DateTime64(6)",
