@@ -1,0 +1,1 @@
+{{ symbol_hours("ingested_until", 2) }}
