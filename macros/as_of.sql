@@ -42,6 +42,7 @@
     {{ ref(name) }} (as_of = {as_of:DateTime64(3)})
 {%- endmacro %}
 
+
 {# The edges of every account's windows, as an argument of a parameterized view.
 
    They come in as one literal, because everything is compared with them: a subquery in each place would be planned in
@@ -66,9 +67,10 @@
 {%- endmacro %}
 
 {# A parameterized view that takes the edges, at the same moment. #}
-{% macro at_as_of_with_edges(name) -%}
+{% macro at_known_with_edges(name) -%}
     {{ ref(name) }} (
         as_of = {as_of:DateTime64(3)},
+        known_at = {known_at:DateTime64(3)},
         edges = (
             select
                 groupArray(
@@ -97,7 +99,7 @@
             {%- for column in ["account", "calendar", "edge", "window", "edge_at", "quotes_from", "trading_ms", "sampling_ms", "is_open"] %}
                 item.{{ column }} as {{ column }}{{ "," if not loop.last }}
             {%- endfor %}
-        from (select arrayJoin({{ edges() }}) as item)
+        from (select arrayJoin(edge_list) as item)
     {%- endif -%}
 {%- endmacro %}
 
@@ -110,14 +112,4 @@
         arrayMap(pair -> pair .2, arraySort(groupArray((edge, edge_at)))) as moments
     from ({{ edge_rows() }})
     group by account
-{%- endmacro %}
-
-{# The four scopes to which a row of a strategy on an account adds: (strategy, account), account, strategy, desk. #}
-{% macro scopes(strategy_id, account) -%}
-    [
-        ({{ strategy_id }}, {{ account }}),
-        ('', {{ account }}),
-        ({{ strategy_id }}, ''),
-        ('', '')
-    ]
 {%- endmacro %}

@@ -11,15 +11,10 @@
     where 0
 {%- endmacro %}
 
-{# Seconds between the ticks of the light tier. #}
-{% macro tier_seconds() %}
-    {{ return((env_var('JANGAR_TORGHUT_QUANT_COMPUTE_INTERVAL_MS', '1000') | int) // 1000) }}
-{% endmacro %}
-
 {# `refreshable` config of a view that runs every so many seconds, that many behind the full ones: what takes long and
    runs each minute does not begin all at once. #}
-{% macro every(seconds, behind=0) %}
-    {{ return({'interval': 'EVERY ' ~ seconds ~ ' SECOND' ~ (' OFFSET ' ~ behind ~ ' SECOND' if behind else ''), 'append': true}) }}
+{% macro every(seconds, behind=0, append=true) %}
+    {{ return({'interval': 'EVERY ' ~ seconds ~ ' SECOND' ~ (' OFFSET ' ~ behind ~ ' SECOND' if behind else ''), 'append': append}) }}
 {% endmacro %}
 
 {# Names of the refreshable views by stage; the tier is `before_positions` and `from_positions`. #}
@@ -34,14 +29,22 @@
         'ledger': ['position_ledger_refresh', 'trade_refresh'],
         'upkeep': [
             'ledger_adjustment_refresh', 'ledger_head_refresh', 'strategy_hour_refresh', 'position_hour_refresh',
-            'equity_minute_refresh', 'grid_edge_refresh', 'strategy_minute_refresh',
+            'equity_minute_refresh', 'grid_edge_refresh', 'strategy_minute_refresh', 'symbol_hour_refresh',
+            'symbol_hour_sweep_refresh', 'holding_hour_refresh', 'working_order_refresh', 'context_review_refresh',
+            'order_outcome_refresh',
         ],
         'before_positions': [
-            'live_edge_refresh', 'live_market_refresh', 'live_holding_refresh', 'live_equity_refresh',
-            'live_scope_refresh',
+            'live_edge_refresh', 'live_market_refresh', 'live_holding_refresh', 'live_scope_refresh',
         ],
-        'from_positions': ['live_position_refresh', 'live_flow_refresh', 'quant_metrics_latest_refresh'],
-        'series': ['quant_metrics_series_refresh'],
+        'from_positions': [
+            'live_position_refresh', 'known_state_refresh', 'live_flow_refresh', 'latest_light_refresh',
+        ],
+        'medium': [
+            'live_path_refresh', 'live_feed_refresh', 'live_order_refresh',
+            'latest_medium_refresh',
+        ],
+        'heavy': ['live_coverage_refresh', 'latest_heavy_refresh'],
+        'series': ['series_light_refresh', 'series_medium_refresh', 'series_heavy_refresh'],
     }) }}
 {% endmacro %}
 

@@ -2,7 +2,7 @@
 
    Windows begin and end inside hours, the present hour still runs, and a late fill changes an hour that was summed up:
    for those, fills and trades are read. All other hours of a window come from strategy_hour and position_hour. #}
-{# The first hour that is not, or no longer, what strategy_hour and position_hour say. #}
+{# The first hour that is not, or no longer, what strategy_hour and position_hour say, or was not known to be. #}
 {% macro rolled_until() -%}
     (
         select min(until)
@@ -15,10 +15,13 @@
                 select toStartOfHour(executed_at) as until
                 from {{ ref("position_ledger") }}
                 where
-                    revision > (
-                        select max(ledger_revision)
-                        from {{ ref("position_hour") }}
-                        where hour_at = toDateTime(0, 'UTC') and account = ''
+                    revision > least(
+                        (
+                            select max(ledger_revision)
+                            from {{ ref("position_hour") }}
+                            where hour_at = toDateTime(0, 'UTC') and account = ''
+                        ),
+                        {{ known_until("ledger") }}
                     )
                     and notEmpty(account)
             )
@@ -43,18 +46,34 @@
     (select groupUniqArray(toStartOfHour(edge_at)) from ({{ edge_rows() }}))
 {%- endmacro %}
 
-{# Sums of rows of the ledger, under that name. #}
+{# Names of what is summed up. #}
+{% macro sums_of_fills() -%}
+    {{ return(["fills", "realized_pnl", "fees", "notional", "feeless_notional", "round_trips"]) }}
+{%- endmacro %}
+{% macro sums_of_trades() -%}
+    {{ return(["trades", "wins", "losses", "win_pnl", "loss_pnl", "trade_pnl", "holding_seconds"]) }}
+{%- endmacro %}
+
+{# Sums of rows of the ledger, under that name. A round trip ends when the position is flat or on the other side. #}
 {% macro fill_sums() -%}
     countIf(event = 'fill') as fills,
     sum(gross_realized_pnl) as realized_pnl,
     sumIf(ifNull(fee, 0), event = 'fill') as fees,
     sumIf(ledger.notional, event = 'fill') as notional,
-    sumIf(ledger.notional, event = 'fill' and fee is null) as feeless_notional
+    sumIf(ledger.notional, event = 'fill' and fee is null) as feeless_notional,
+    countIf(
+        closed_quantity > 0 and sign(position_after) != sign(position_before)
+    ) as round_trips
 {%- endmacro %}
 
-{# Sums of trades. A win or a loss is more than half of the last decimal place of money. #}
+{# Sums of trades, under that name. A win or a loss is more than half of the last decimal place of money. #}
 {% macro trade_sums() -%}
+    {%- set pnl = "trade.gross_pnl - trade.closing_fee" -%}
     count() as trades,
-    countIf(gross_pnl - closing_fee > 0.0000005) as wins,
-    countIf(gross_pnl - closing_fee < -0.0000005) as losses
+    countIf({{ pnl }} > 0.0000005) as wins,
+    countIf({{ pnl }} < -0.0000005) as losses,
+    sumIf({{ pnl }}, {{ pnl }} > 0.0000005) as win_pnl,
+    sumIf({{ pnl }}, {{ pnl }} < -0.0000005) as loss_pnl,
+    sum({{ pnl }}) as trade_pnl,
+    sum(toDecimal128(trade.holding_seconds, 6)) as holding_seconds
 {%- endmacro %}

@@ -145,6 +145,22 @@ class Settings(BaseSettings):
         alias="JANGAR_TORGHUT_QUANT_COMPUTE_INTERVAL_MS",
         description="Cadence of the light tier, in milliseconds (whole seconds).",
     )
+    medium_compute_interval_ms: int = Field(
+        default=5000,
+        ge=1000,
+        le=300_000,
+        multiple_of=1000,
+        alias="JANGAR_TORGHUT_QUANT_MEDIUM_COMPUTE_INTERVAL_MS",
+        description="Cadence of the medium tier (returns, risk, execution), in milliseconds (whole seconds).",
+    )
+    heavy_compute_interval_ms: int = Field(
+        default=30_000,
+        ge=1000,
+        le=3_600_000,
+        multiple_of=1000,
+        alias="JANGAR_TORGHUT_QUANT_HEAVY_COMPUTE_INTERVAL_MS",
+        description="Cadence of the heavy tier (VaR, CVaR, beta, longest drawdown), in milliseconds (whole seconds).",
+    )
     max_staleness_seconds: int = Field(
         default=15,
         ge=1,

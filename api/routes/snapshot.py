@@ -45,11 +45,11 @@ async def snapshot(
     if as_of is None:
         rows, seconds = await frames.frame(scope)
     else:
-        rows = await warehouse.rows("frame_at", {**scope._asdict(), "as_of": as_of})
+        rows = await warehouse.rows("frame_at", {**scope._asdict(), "as_of": as_of, "known_at": now})
     if not rows:
         await _explain_absence(warehouse, strategy_id, account, as_of)
     metrics = [_metric(row, seconds) for row in rows]
-    frame_as_of = min(metric.as_of for metric in metrics)
+    frame_as_of = max(metric.as_of for metric in metrics)
     valued = [metric.quality for metric in metrics if metric.status == "ok"]
     return SnapshotResponse(
         frame=Frame(

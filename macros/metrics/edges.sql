@@ -29,8 +29,6 @@
    Each step is a query of its own: an alias that uses an alias would be copied into it, and planning would take longer
    than running. #}
 {% macro calendar_edges() %}
-    {#- Oldest quote that still values a position, in trading milliseconds. -#}
-    {%- set maximum_quote_age_ms = 60000 -%}
     with
         sessions as (
             select
@@ -100,7 +98,8 @@
                 ] as edge_session,
                 list[
                     arrayLastIndex(
-                        session -> session .1 < trading_ms - {{ maximum_quote_age_ms }},
+                        session -> session .1
+                        < trading_ms - {{ maximum_mark_age_ms() }},
                         list
                     )
                 ] as quote_session
@@ -121,7 +120,7 @@
         fromUnixTimestamp64Milli(
             quote_session .2
             + trading_ms
-            - {{ maximum_quote_age_ms }}
+            - {{ maximum_mark_age_ms() }}
             - quote_session .1,
             'UTC'
         ) as quotes_from,

@@ -3,8 +3,8 @@
    A trade is all closing fills of one order in one instrument, stamped at the last of them, its profit net of its own
    and of the entry's share of fees. #}
 {% macro scope_flows() %}
-    {%- set sums = ["fills", "realized_pnl", "fees", "notional", "feeless_notional", "trades", "wins", "losses"] -%}
-    {%- set of_fills = sums[:5] -%} {%- set of_trades = sums[5:] -%}
+    {%- set of_fills = sums_of_fills() -%} {%- set of_trades = sums_of_trades() -%}
+    {%- set sums = of_fills + of_trades -%}
     with
         {{ rolled_until() }} as rolled_until,
         {{ edge_hours() }} as edge_hours,
@@ -23,6 +23,7 @@
             where
                 {{ is_unrolled("executed_at") }}
                 and executed_at <= {{ as_of() }}
+                and {{ is_known("ledger", "revision") }}
                 and event = 'fill'
             group by account, strategy_id, at
             union all
@@ -36,8 +37,11 @@
                 {{ trade_sums() }},
                 max(traded_at) as last_trade_at,
                 toDateTime64(0, 6, 'UTC') as last_fill_at
-            from {{ ref("trade") }} final
-            where {{ is_unrolled("traded_at") }} and traded_at <= {{ as_of() }}
+            from {{ ref("trade") }} as trade final
+            where
+                {{ is_unrolled("traded_at") }}
+                and traded_at <= {{ as_of() }}
+                and {{ is_known("ledger", "intDiv(revision, 2)") }}
             group by account, strategy_id, at
             {%- if not is_live() %}
                 union all
@@ -52,7 +56,7 @@
                     {{ trade_sums() }},
                     max(at) as last_trade_at,
                     toDateTime64(0, 6, 'UTC') as last_fill_at
-                from ({{ trades_under_way() }})
+                from ({{ trades_under_way() }}) as trade
                 group by account, strategy_id, at
             {%- endif %}
             union all
@@ -121,25 +125,33 @@
     group by strategy_id, account, window_edge
 {% endmacro %}
 
-{# Trades with closing fills on both sides of the moment of evaluation, with those before it. #}
+{# Trades with closing fills on both sides of the moment of evaluation, or of what was known, with those before it. #}
 {% macro trades_under_way() %}
     with
         (
             select (groupUniqArray(order_id), min(first_closed_at))
             from {{ ref("trade") }} final
-            where first_closed_at <= {{ as_of() }} and traded_at > {{ as_of() }}
+            where
+                first_closed_at <= {{ as_of() }}
+                and (
+                    traded_at > {{ as_of() }}
+                    or not {{ is_known("ledger", "intDiv(revision, 2)") }}
+                )
         ) as under_way
     select
         account,
         strategy_id,
         max(executed_at) as at,
         sum(gross_realized_pnl) as gross_pnl,
-        sum(ledger.closing_fee) as closing_fee
+        sum(ledger.closing_fee) as closing_fee,
+        sum(toFloat64(closed_quantity) * ledger.holding_seconds)
+        / toFloat64(sum(closed_quantity)) as holding_seconds
     from {{ ref("position_ledger") }} as ledger final
     where
         notEmpty(under_way .1)
         and toStartOfHour(executed_at) >= toStartOfHour(under_way .2)
         and executed_at <= {{ as_of() }}
+        and {{ is_known("ledger", "revision") }}
         and order_id in (select arrayJoin(under_way .1))
         and closed_quantity > 0
     group by account, strategy_id, symbol, order_id

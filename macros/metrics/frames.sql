@@ -1,54 +1,86 @@
-{# Metric rows from the inputs and one or more arrays of formulas. A formula's value counts when it has no reason not to;
+{# Metric rows of some families: the columns of a frame. #}
+{# Rows (strategy_id, account, window, metric): a formula's value counts when it has no reason not to and samples enough;
    what is not finite is never a number that anybody should read. #}
-{% macro metric_rows(formulas) %}
+{% macro metric_rows(families) %}
+    {%- set rows = [metric_inputs(families)] -%}
+    {%- for name in needs_of(families, "columns") -%}
+        {%- do rows.append(context[name ~ "_columns"](rows[-1])) -%}
+    {%- endfor -%}
+    {%- set formulas = [] -%}
+    {%- for family in families -%}
+        {%- do formulas.append(context[family ~ "_formulas"]()) -%}
+    {%- endfor -%}
     select strategy_id, account,
     window
         ,
         metric .1 as metric_name,
-        {{ as_of() }} as as_of,
-        if(metric .3 = '' and isFinite(metric .2), metric .2, null) as value,
-        multiIf(
-            metric .3 != '', 'insufficient_data', isFinite(metric .2), 'ok', 'error'
-        ) as status,
-        multiIf(
-            metric .3 != '', metric .3, isFinite(metric .2), metric .4, 'not_finite'
-        ) as reason,
+        metric .2 as value,
+        transform(
+            metric_name,
+            definitions .1,
+            arrayMap(minimum -> toUInt64(minimum), definitions .4),
+            toUInt64(0)
+        ) as minimum_samples,
+        -- Too few samples come before what they look like.
+        if(
+            metric .5 < minimum_samples
+            and metric .3 in ('', 'low_coverage', 'zero_variance', 'zero_denominator'),
+            'below_min_samples',
+            metric .3
+        ) as lack,
+        metric .4 as caveat,
         metric .5 as sample_count,
         if(toYear(metric .6) > 1970, metric .6, null) as last_event_at,
+        metric .7 as meta,
         window_start,
-        window_end,
-        is_open,
-        metric .7 as meta
+        is_open
     from
         (
             select strategy_id, account,
             window
-                , window_start, window_end, is_open, arrayJoin({{ formulas }}) as metric
-            from ({{ formula_columns() }})
+                ,
+                window_start,
+                is_open,
+                arrayJoin(arrayConcat({{ formulas | join(", ") }})) as metric
+            from ({{ rows[-1] }})
         )
 {% endmacro %}
 
-{# All metrics with what the dictionary and the mirror say about them: the columns of a metric row. #}
-{% macro metric_frames() %}
-    {%- set formulas -%}
-    arrayConcat({{ performance_formulas() }}, {{ risk_formulas() }}, {{ trade_formulas() }}, {{ exposure_formulas() }})
-    {%- endset -%}
+{# The metrics of some families with what the dictionary and the mirror say about them: the columns of a metric row. #}
+{% macro metric_frames(families) %}
     with
-        (select watermark from {{ ref("stg_mirror__progress") }}) as mirrored_until,
+        {%- if not is_live() %} {{ known_constants() }}, {%- endif %}
+        {{ mirrored_until() }} as mirrored_until,
         (
             select
-                (groupArray(metric_name), groupArray(unit), groupArray(formula_version))
+                (
+                    groupArray(metric_name),
+                    groupArray(unit),
+                    groupArray(formula_version),
+                    groupArray(min_samples)
+                )
             from {{ ref("metric_definitions") }}
         ) as definitions,
-        metrics as ({{ metric_rows(formulas) }})
+        metrics as ({{ metric_rows(families) }})
     select strategy_id, account,
     window
         ,
         metric_name,
-        as_of,
-        value,
+        {{ as_of() }} as as_of,
+        {% if is_live() %} as_of
+        {% else %} {{ known_at() }}
+        {% endif %} as known_at,
+        if(lack = '' and isFinite(metrics.value), metrics.value, null) as value,
         transform(metric_name, definitions .1, definitions .2, '') as unit,
-        status,
+        multiIf(
+            lack = 'no_watermark',
+            'error',
+            lack != '',
+            'insufficient_data',
+            isFinite(metrics.value),
+            'ok',
+            'error'
+        ) as status,
         -- Completeness decides: how far the mirror is behind, not how long ago
         -- something happened.
         multiIf(
@@ -60,13 +92,21 @@
             'stale',
             'good'
         ) as quality,
-        if(reason = '' and quality = 'stale', 'stale_source', reason) as reason,
+        multiIf(
+            lack != '',
+            lack,
+            status = 'error',
+            'not_finite',
+            caveat = '' and quality = 'stale',
+            'stale_source',
+            caveat
+        ) as reason,
         dateDiff('millisecond', watermark, as_of) / 1000 as freshness_seconds,
         least(toDateTime64(as_of, 6, 'UTC'), mirrored_until) as watermark,
         last_event_at,
         sample_count,
         window_start,
-        window_end,
+        as_of as window_end,
         transform(
             metric_name,
             definitions .1,

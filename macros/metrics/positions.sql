@@ -1,33 +1,59 @@
 {# Rows (strategy_id, account, window_edge): the positions of a scope at the end and at the start of every window. #}
 {% macro scope_positions() %}
     select
-        scope .1 as strategy_id,
-        scope .2 as account,
+        strategy_id,
+        account,
         window_edge,
-        sumIf(unrealized_pnl, edge = 0) as end_unrealized_pnl,
-        sumIf(unrealized_pnl, edge > 0) as start_unrealized_pnl,
-        countIf(edge = 0) as open_positions,
-        sumIf(abs(market_value), edge = 0) as gross_value,
-        sumIf(market_value, edge = 0) as net_value,
-        groupUniqArrayIf(symbol, edge = 0 and is_unpriced) as end_unpriced,
-        groupUniqArrayIf(symbol, edge > 0 and is_unpriced) as start_unpriced,
-        groupUniqArrayIf(mark .1, edge = 0) as mark_sources
+        end_unrealized_pnl,
+        start_unrealized_pnl,
+        open_positions,
+        arraySum(arrayMap(value -> abs(value), holdings .2)) as gross_value,
+        arraySum(holdings .2) as net_value,
+        ledger_values,
+        end_unpriced,
+        start_unpriced,
+        mark_sources
     from
         (
             select
-                *,
-                mark .1 = '' as is_unpriced,
-                toDecimal128(quantity * mark .2, 12) as market_value,
-                market_value - sign(quantity) * open_cost as unrealized_pnl,
-                arrayJoin(
-                    if(edge = 0, range(toUInt8(1), toUInt8(8)), [edge])
-                ) as window_edge,
-                arrayJoin(
-                    {{ scopes("toString(strategy_id)", "toString(account)") }}
-                ) as scope
-            from ({{ position_values() }})
+                scope .1 as strategy_id,
+                scope .2 as account,
+                window_edge,
+                sumIf(unrealized_pnl, edge = 0) as end_unrealized_pnl,
+                sumIf(unrealized_pnl, edge > 0) as start_unrealized_pnl,
+                countIf(edge = 0) as open_positions,
+                -- What strategies hold of an instrument adds up within an account.
+                sumMapIf(
+                    [concat(member, ' ', symbol)], [market_value], edge = 0
+                ) as holdings,
+                sumMapIf([symbol], [market_value], edge = 0) as ledger_values,
+                arraySort(
+                    groupUniqArrayIf(symbol, edge = 0 and is_unpriced)
+                ) as end_unpriced,
+                arraySort(
+                    groupUniqArrayIf(symbol, edge > 0 and is_unpriced)
+                ) as start_unpriced,
+                arraySort(groupUniqArrayIf(mark .1, edge = 0)) as mark_sources
+            from
+                (
+                    select
+                        toString(valued.account) as member,
+                        toString(valued.symbol) as symbol,
+                        valued.edge as edge,
+                        valued.mark as mark,
+                        mark .1 = '' as is_unpriced,
+                        toDecimal128(quantity * mark .2, 12) as market_value,
+                        market_value - sign(quantity) * open_cost as unrealized_pnl,
+                        arrayJoin(
+                            if(edge = 0, range(toUInt8(1), toUInt8(8)), [edge])
+                        ) as window_edge,
+                        arrayJoin(
+                            {{ scopes("toString(valued.strategy_id)", "member") }}
+                        ) as scope
+                    from ({{ position_values() }}) as valued
+                )
+            group by strategy_id, account, window_edge
         )
-    group by strategy_id, account, window_edge
 {% endmacro %}
 
 {# Rows (account, strategy_id, symbol, edge, ...): every open position at the end (edge 0) and at the start of every
@@ -154,6 +180,7 @@
                             where
                                 {{ is_unrolled("executed_at") }}
                                 and executed_at <= {{ as_of() }}
+                                and {{ is_known("ledger", "revision") }}
                             union all
                             select
                                 account,
@@ -230,7 +257,9 @@
                         sequence,
                         true as is_quote
                     from {{ ref("stg_torghut__ta_quotes") }}
-                    where toStartOfMinute(quoted_at) in (select arrayJoin(minutes))
+                    where
+                        toStartOfMinute(quoted_at) in (select arrayJoin(minutes))
+                        and {{ is_ingested("ingested_at") }}
                     union all
                     select
                         toString(symbol) as symbol,
@@ -240,7 +269,9 @@
                         sequence,
                         false as is_quote
                     from {{ ref("stg_torghut__ta_bars") }}
-                    where toStartOfMinute(bar_at) in (select arrayJoin(minutes))
+                    where
+                        toStartOfMinute(bar_at) in (select arrayJoin(minutes))
+                        and {{ is_ingested("ingested_at") }}
                 )
         )
     group by calendar, edge, symbol
@@ -291,7 +322,9 @@
                         )
                     from {{ ref("position_snapshot_fact") }}
                     inner join ({{ account_moments() }}) as edge using (account)
-                    where snapshot_at <= {{ as_of() }}
+                    where
+                        snapshot_at <= {{ as_of() }}
+                        and {{ is_known("snapshots", "applied") }}
                     group by account
                 )
         ) as snapshot

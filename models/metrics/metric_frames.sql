@@ -1,1 +1,1 @@
-select * from {{ at_as_of_with_edges("metric_frames_at_edges") }}
+select * from {{ at_known_with_edges("frames_at_edges") }}

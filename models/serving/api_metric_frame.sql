@@ -20,7 +20,7 @@ window
     frame.window_end as window_end,
     frame.formula_version as formula_version,
     frame.meta as meta
-from {{ at_as_of("metric_frames") }} as frame
+from ({{ metric_frames(families_of()) }}) as frame
 left join
     (select strategy_id, strategy_name from {{ ref("api_strategies") }}) as strategies
     on frame.strategy_id = strategies.strategy_id

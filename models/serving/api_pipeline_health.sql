@@ -14,6 +14,8 @@ with
             ("facts", views.facts + views.snapshots + views.quarantine),
             ("ledger", views.ledger + views.upkeep),
             ("light_tier", views.before_positions + views.from_positions),
+            ("medium_tier", views.medium),
+            ("heavy_tier", views.heavy),
             ("series", views.series),
         ] %}
             select '{{ stage }}' as stage, {{ loop.index + 1 }} as ordinal, view

@@ -12,7 +12,7 @@ where
                 database = '{{ target.schema }}'
                 and status = 'Running'
                 and view in (
-                    {{ quoted_list(chains.facts + chains.ledger + chains.before_positions) }}
+                    {{ quoted_list(chains.facts + chains.snapshots + chains.ledger + chains.before_positions) }}
                 )
         )
         > 0,

@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 MODEL_VARIABLES = (
     "JANGAR_TORGHUT_QUANT_CONTROL_PLANE_ENABLED",
     "JANGAR_TORGHUT_QUANT_COMPUTE_INTERVAL_MS",
+    "JANGAR_TORGHUT_QUANT_MEDIUM_COMPUTE_INTERVAL_MS",
+    "JANGAR_TORGHUT_QUANT_HEAVY_COMPUTE_INTERVAL_MS",
     "JANGAR_TORGHUT_QUANT_MAX_STALENESS_SECONDS",
     "JANGAR_DBT_CLUSTER",
 )
@@ -51,6 +53,8 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
         "JANGAR_DBT_CLUSTER": settings.clickhouse_cluster or "",
         "JANGAR_TORGHUT_QUANT_CONTROL_PLANE_ENABLED": str(settings.control_plane_enabled).lower(),
         "JANGAR_TORGHUT_QUANT_COMPUTE_INTERVAL_MS": str(settings.compute_interval_ms),
+        "JANGAR_TORGHUT_QUANT_MEDIUM_COMPUTE_INTERVAL_MS": str(settings.medium_compute_interval_ms),
+        "JANGAR_TORGHUT_QUANT_HEAVY_COMPUTE_INTERVAL_MS": str(settings.heavy_compute_interval_ms),
         "JANGAR_TORGHUT_QUANT_MAX_STALENESS_SECONDS": str(settings.max_staleness_seconds),
         "DBT_PROJECT_DIR": str(PROJECT_DIR),
         "DBT_PROFILES_DIR": str(PROJECT_DIR),

@@ -18,7 +18,7 @@ from orchestration.settings import get_settings
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-_UNKNOWN_TABLE_OR_DATABASE = {60, 81}
+UNKNOWN_TABLE_OR_DATABASE = {60, 81}
 _QUALITY_COLOURS = {
     "good": "green",
     "closed": "cyan",
@@ -56,7 +56,7 @@ def frame(
     try:
         rows = read_frame(client, strategy, account, window, moment)
     except DatabaseError as error:
-        if getattr(error, "code", None) in _UNKNOWN_TABLE_OR_DATABASE:
+        if getattr(error, "code", None) in UNKNOWN_TABLE_OR_DATABASE:
             raise UserError(
                 "The warehouse holds no metrics yet.", "Start the product with `make up`, which builds them."
             ) from error
@@ -64,12 +64,12 @@ def frame(
     finally:
         client.close()
     if output is Format.json:
-        print(json.dumps(_document(rows, moment), indent=2, default=_plain))
+        print(json.dumps(_document(rows, moment), indent=2, default=plain))
     else:
         _print_table(rows, moment)
 
 
-def parse_moment(text: str, now: datetime | None = None) -> datetime:
+def parse_moment(text: str, now: datetime | None = None, option: str = "--as-of") -> datetime:
     """Read an ISO 8601 moment as UTC with milliseconds; empty means now.
 
     Raises:
@@ -82,35 +82,36 @@ def parse_moment(text: str, now: datetime | None = None) -> datetime:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
         raise UserError(
-            f"--as-of {text!r} is not a moment in ISO 8601.", "Write it like 2026-01-30T15:30:00 or 2026-01-30."
+            f"{option} {text!r} is not a moment in ISO 8601.", "Write it like 2026-01-30T15:30:00 or 2026-01-30."
         ) from None
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     if moment > now:
-        raise UserError(f"--as-of {text} lies in the future.", "Give a moment that has passed, or leave it out.")
+        raise UserError(f"{option} {text} lies in the future.", "Give a moment that has passed, or leave it out.")
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
-def read_frame(client: Client, strategy: str, account: str, window: str, moment: datetime) -> list[dict[str, Any]]:
+def read_frame(
+    client: Client, strategy: str, account: str, window: str, moment: datetime, known_at: datetime | None = None
+) -> list[dict[str, Any]]:
     """Rows of one frame: every column of `metric_frames`, and `rounded`, the value at the dictionary's precision.
+
+    `known_at` leaves out what came in later; without it everything counts that is there now.
 
     Raises:
         UserError: window, strategy or account is unknown, or nothing had happened by then.
     """
-    windows = [row[0] for row in client.query("select window from quant.metric_windows order by ordinal").result_rows]
-    if window not in windows:
-        raise UserError(f"There is no window {window!r}.", f"Windows: {', '.join(windows)}.")
+    require_window(client, window)
     strategy_id = resolve_strategy(client, strategy)
-    accounts = [row[0] for row in client.query("select account from quant.api_accounts order by account").result_rows]
-    if account and account not in accounts:
-        raise UserError(f"There is no account {account!r}.", f"Known accounts: {_listed(accounts)}.")
+    require_account(client, account)
     result = client.query(
         "select *, round(value, transform(metric_name,"
         " (select groupArray(metric_name) from quant.metric_definitions),"
         " (select groupArray(toInt8(precision)) from quant.metric_definitions), toInt8(6))) as rounded"
-        " from quant.metric_frames(as_of = {as_of:String})"
+        " from quant.metric_frames(as_of = {as_of:String}, known_at = {known_at:String})"
         " where strategy_id = {strategy:String} and account = {account:String} and window = {window:String}",
         parameters={
             "as_of": moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3],
+            "known_at": (known_at or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3],
             "strategy": strategy_id,
             "account": account,
             "window": window,
@@ -126,6 +127,28 @@ def read_frame(client: Client, strategy: str, account: str, window: str, moment:
             "Give a later --as-of, or another --strategy and --account that traded together.",
         )
     return rows
+
+
+def require_window(client: Client, window: str) -> None:
+    """Refuse a window that does not exist.
+
+    Raises:
+        UserError: there is no such window.
+    """
+    windows = [row[0] for row in client.query("select window from quant.metric_windows order by ordinal").result_rows]
+    if window not in windows:
+        raise UserError(f"There is no window {window!r}.", f"Windows: {', '.join(windows)}.")
+
+
+def require_account(client: Client, account: str) -> None:
+    """Refuse an account that nothing is known of; '' stands for all.
+
+    Raises:
+        UserError: there is no such account.
+    """
+    accounts = [row[0] for row in client.query("select account from quant.api_accounts order by account").result_rows]
+    if account and account not in accounts:
+        raise UserError(f"There is no account {account!r}.", f"Known accounts: {_listed(accounts)}.")
 
 
 def resolve_strategy(client: Client, strategy: str) -> str:
@@ -167,15 +190,17 @@ def _document(rows: list[dict[str, Any]], moment: datetime) -> dict[str, Any]:
     return {"as_of": moment, **{name: rows[0][name] for name in shared}, "metrics": metrics}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The JSON form of a moment or a decimal."""
     if isinstance(value, datetime):
-        return _stamp(value)
+        return stamp(value)
     if isinstance(value, Decimal):
         return float(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
-def _stamp(moment: datetime) -> str:
+def stamp(moment: datetime) -> str:
+    """A moment in ISO 8601, in UTC, with as many decimals as it needs."""
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return moment.isoformat(timespec="microseconds" if moment.microsecond % 1000 else "milliseconds").replace(
         "+00:00", "Z"
@@ -186,10 +211,10 @@ def _print_table(rows: list[dict[str, Any]], moment: datetime) -> None:
     first = rows[0]
     console = Console()
     scope = " on ".join(part for part in (first["strategy_id"], first["account"]) if part) or "the desk"
-    console.print(f"[bold]{scope}[/]  {first['window']}  as of {_stamp(moment)}", highlight=False, soft_wrap=True)
-    known = _stamp(first["watermark"]) if first["watermark"] else "nothing"
+    console.print(f"[bold]{scope}[/]  {first['window']}  as of {stamp(moment)}", highlight=False, soft_wrap=True)
+    known = stamp(first["watermark"]) if first["watermark"] else "nothing"
     console.print(
-        f"[dim]window {_stamp(first['window_start'])} .. {_stamp(first['window_end'])}, source known up to {known}[/]",
+        f"[dim]window {stamp(first['window_start'])} .. {stamp(first['window_end'])}, source known up to {known}[/]",
         highlight=False,
         soft_wrap=True,
     )

@@ -62,12 +62,20 @@ def test_the_next_tick_waits_for_what_runs_before_the_positions(built: Client) -
     later = {view for view in views if f"'{view}'" not in query}
     assert later == {
         "tick_refresh",
-        # It follows the ledger, and nothing of its tick waits for it.
-        "position_snapshot_fact_refresh",
+        # They follow the ledger, and nothing of the tick waits for them.
         "live_position_refresh",
+        "known_state_refresh",
         "live_flow_refresh",
-        "quant_metrics_latest_refresh",
-        "quant_metrics_series_refresh",
+        "latest_light_refresh",
+        "series_light_refresh",
+        "series_medium_refresh",
+        "series_heavy_refresh",
+        "live_path_refresh",
+        "live_feed_refresh",
+        "live_coverage_refresh",
+        "live_order_refresh",
+        "latest_medium_refresh",
+        "latest_heavy_refresh",
         # On its own clock.
         "quarantined_row_refresh",
         "ledger_adjustment_refresh",
@@ -77,6 +85,12 @@ def test_the_next_tick_waits_for_what_runs_before_the_positions(built: Client) -
         "equity_minute_refresh",
         "grid_edge_refresh",
         "strategy_minute_refresh",
+        "symbol_hour_refresh",
+        "symbol_hour_sweep_refresh",
+        "holding_hour_refresh",
+        "working_order_refresh",
+        "context_review_refresh",
+        "order_outcome_refresh",
     }
     built.command("system refresh view quant.tick_refresh")
     built.command("system wait view quant.tick_refresh")
@@ -131,7 +145,7 @@ def test_a_disabled_control_plane_computes_no_metrics(built: Client, warehouse_s
     build(disabled)
     views = built.query("select view from system.view_refreshes where database = 'quant'").result_columns[0]
     assert "position_ledger_refresh" in views
-    assert not {"live_edge_refresh", "quant_metrics_latest_refresh", "quant_metrics_series_refresh"} & set(views)
+    assert not {"live_edge_refresh", "latest_light_refresh", "series_light_refresh", "live_path_refresh"} & set(views)
     assert build(warehouse_settings) > 50
     _keep_still(built)
 

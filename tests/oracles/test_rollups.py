@@ -73,7 +73,7 @@ class Desk:
         for moment in moments:
             rows = self.world.client.query(
                 "select strategy_id, account, window, metric_name, value, window_start, last_event_at"
-                " from quant.metric_frames(as_of = {as_of:String})"
+                " from quant.metric_frames(as_of = {as_of:String}, known_at = now64(3))"
                 " where window in {windows:Array(String)} and metric_name in {metrics:Array(String)}",
                 parameters={
                     "as_of": f"{moment:%Y-%m-%d %H:%M:%S.%f}"[:-3],
@@ -98,6 +98,14 @@ class Desk:
         def profit(position: Decimal, price: Decimal, average: Decimal) -> Decimal:
             return position * (price - average)
 
+        def gross() -> Decimal:
+            # What strategies hold of an instrument on one account adds up, as it does for the broker.
+            held: dict[str, Decimal] = defaultdict(Decimal)
+            for key, book in books.items():
+                if strategy in ("", key[1]):
+                    held[key[2]] += book.position
+            return sum((abs(position * prices[symbol]) for symbol, position in held.items()), D(0))
+
         for fill in sorted(self.fills, key=lambda fill: fill.at):
             if fill.at > end or fill.key[0] != account:
                 continue
@@ -120,7 +128,7 @@ class Desk:
                 "net_pnl": realized + closing - (closing if opening is None else opening),
                 "trade_count": len(profits),
                 "wins": sum(gained > 0 for gained in profits),
-                "gross_exposure": unrealized(lambda position, price, _: abs(position * price)),
+                "gross_exposure": gross(),
             }
         )
 

@@ -21,15 +21,6 @@ VIEWS = (
     "trade_execution_fact_refresh",
     "position_ledger_refresh",
     "trade_refresh",
-    "live_edge_refresh",
-    "live_market_refresh",
-    "live_holding_refresh",
-    "live_equity_refresh",
-    "live_scope_refresh",
-    "live_position_refresh",
-    "live_flow_refresh",
-    "quant_metrics_latest_refresh",
-    "quant_metrics_series_refresh",
     "quarantined_row_refresh",
     "ledger_adjustment_refresh",
     "ledger_head_refresh",
@@ -38,10 +29,33 @@ VIEWS = (
     "equity_minute_refresh",
     "grid_edge_refresh",
     "strategy_minute_refresh",
+    "symbol_hour_refresh",
+    "symbol_hour_sweep_refresh",
+    "holding_hour_refresh",
+    "working_order_refresh",
+    "context_review_refresh",
+    "order_outcome_refresh",
+    "live_edge_refresh",
+    "live_market_refresh",
+    "live_holding_refresh",
+    "live_scope_refresh",
+    "live_position_refresh",
+    "known_state_refresh",
+    "live_flow_refresh",
+    "latest_light_refresh",
+    "series_light_refresh",
+    "live_path_refresh",
+    "live_feed_refresh",
+    "live_order_refresh",
+    "latest_medium_refresh",
+    "series_medium_refresh",
+    "live_coverage_refresh",
+    "latest_heavy_refresh",
+    "series_heavy_refresh",
 )
 FACTS = VIEWS[1:9]
 # Views that replace their target; the others append.
-REPLACED = {"quant_metrics_latest_refresh"}
+REPLACED = {"latest_light_refresh", "latest_medium_refresh", "latest_heavy_refresh"}
 _TABLES = (
     "torghut_raw.strategies",
     "torghut_raw.trade_decisions",
@@ -69,16 +83,29 @@ _TABLES = (
     "quant.equity_minute",
     "quant.grid_edge",
     "quant.strategy_minute",
+    "quant.symbol_hour",
+    "quant.holding_hour",
+    "quant.working_order",
+    "quant.context_review",
+    "quant.order_outcome",
     "quant.scope_evidence",
+    "quant.decided_symbol",
     "quant.live_edge",
     "quant.live_market",
     "quant.live_holding",
     "quant.live_flow",
-    "quant.live_equity",
+    "quant.live_path",
+    "quant.live_feed",
+    "quant.live_coverage",
+    "quant.live_order",
+    "quant.known_state",
     "quant.live_scope",
     "quant.live_position",
-    "quant.quant_metrics_latest",
+    "quant.latest_light",
+    "quant.latest_medium",
+    "quant.latest_heavy",
     "quant.quant_metrics_series",
+    "quant.backfill_progress",
 )
 START = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 
@@ -267,14 +294,20 @@ class World:
         )
 
     def frame(
-        self, as_of: datetime, window: str = "1d", account: str = "paper", strategy: str = ""
+        self,
+        as_of: datetime,
+        window: str = "1d",
+        account: str = "paper",
+        strategy: str = "",
+        known_at: datetime | None = None,
     ) -> dict[str, dict[str, Any]]:
         """One frame by metric name."""
         rows = self.client.query(
-            "select * from quant.metric_frames(as_of = {as_of:String})"
+            "select * from quant.metric_frames(as_of = {as_of:String}, known_at = {known_at:String})"
             " where account = {account:String} and strategy_id = {strategy:String} and window = {window:String}",
             parameters={
                 "as_of": f"{as_of:%Y-%m-%d %H:%M:%S.%f}"[:-3],
+                "known_at": f"{known_at or datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3],
                 "account": account,
                 "strategy": strategy,
                 "window": window,

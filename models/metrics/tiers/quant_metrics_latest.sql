@@ -1,2 +1,4 @@
-{{ config(engine="MergeTree", order_by="(strategy_id, account, window, metric_name)") }}
-{{ empty_table() }}
+{{ config(materialized="view", contract={"enforced": true}) }}
+{%- for tier in ["light", "medium", "heavy"] %}
+    select * from {{ ref("latest_" ~ tier) }} {{ "union all" if not loop.last }}
+{%- endfor %}

@@ -1,10 +1,12 @@
 {{
     config(
         engine="ReplacingMergeTree",
-        order_by="(strategy_id, account, window, metric_name, as_of)",
-        partition_by="toDate(as_of)",
-        ttl="toDateTime(as_of) + interval 90 day",
-        settings={"ttl_only_drop_parts": 1},
+        order_by=(
+            "(strategy_id, account, window, metric_name, toStartOfHour(as_of), toStartOfMinute(as_of), as_of)"
+        ),
+        partition_by="(toDate(as_of), tier)",
+        ttl=series_ttl(),
+        settings={"merge_with_ttl_timeout": 3600},
         full_refresh=false,
         mv_on_schema_change="append_new_columns",
     )

@@ -1,4 +1,4 @@
-{%- set sums = ["fills", "realized_pnl", "fees", "notional", "feeless_notional", "trades", "wins", "losses"] -%}
+{%- set sums = sums_of_fills() + sums_of_trades() -%}
 with
     -- Up to which revision of the ledger and up to which hour the sums are here.
     (
@@ -58,9 +58,7 @@ with
             account,
             strategy_id,
             {{ fill_sums() }},
-            0 as trades,
-            0 as wins,
-            0 as losses,
+            {%- for sum in sums_of_trades() %} 0 as {{ sum }}, {%- endfor %}
             maxIf(executed_at, event = 'fill') as last_fill_at,
             toDateTime64(0, 6, 'UTC') as last_trade_at,
             1 as is_current
@@ -72,12 +70,12 @@ with
             toStartOfHour(traded_at) as hour_at,
             account,
             strategy_id,
-            {%- for sum in sums[:5] %} 0 as {{ sum }}, {%- endfor %}
+            {%- for sum in sums_of_fills() %} 0 as {{ sum }}, {%- endfor %}
             {{ trade_sums() }},
             toDateTime64(0, 6, 'UTC') as last_fill_at,
             max(traded_at) as last_trade_at,
             1 as is_current
-        from {{ ref("trade") }} final
+        from {{ ref("trade") }} as trade final
         where toStartOfHour(traded_at) in (select arrayJoin(touched))
         group by hour_at, account, strategy_id
         union all

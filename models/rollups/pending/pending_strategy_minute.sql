@@ -46,6 +46,7 @@ with
             0 as fees,
             0 as notional,
             0 as feeless_notional,
+            0 as round_trips,
             sum(
                 toDecimal128(valued.quantity * valued.mark .2, 12)
                 - sign(valued.quantity) * valued.open_cost
@@ -67,6 +68,7 @@ with
             0 as fees,
             0 as notional,
             0 as feeless_notional,
+            0 as round_trips,
             0 as unrealized_pnl,
             0 as open_positions,
             0 as unpriced_positions,

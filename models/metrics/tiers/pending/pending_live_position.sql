@@ -3,4 +3,5 @@
 -- depends_on: {{ ref("live_edge") }}
 -- depends_on: {{ ref("live_market") }}
 -- depends_on: {{ ref("live_holding") }}
-{{ stage(scope_positions()) }}
+select *, {{ known_until("ledger") }} as ledger
+from ({{ stage(scope_positions()) }})

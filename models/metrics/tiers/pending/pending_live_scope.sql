@@ -1,5 +1,8 @@
-{{ config(meta={"stage_before": "live_equity"}) }}
--- depends_on: {{ ref("live_equity") }}
+{{ config(meta={"stage_before": "live_holding"}) }}
+-- depends_on: {{ ref("live_holding") }}
 -- depends_on: {{ ref("live_edge") }}
-select *, {{ as_of() }} as as_of
+select
+    *,
+    (select max(applied) from {{ ref("position_snapshot_fact") }}) as snapshots,
+    {{ as_of() }} as as_of
 from ({{ scope_bases() }})

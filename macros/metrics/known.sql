@@ -1,0 +1,120 @@
+{# What was known: rows that the warehouse had taken in by the tick of `known_at`.
+
+   A late fill changes what is true of a moment, not what was known then. A tick fixes how far it reads the snapshots
+   (live_scope) and the ledger (live_position); its later stages, and a frame at (as_of, known_at), leave out what came
+   with a later tick. #}
+{# Whether a row counts, by a column of known_state and the number of the row. #}
+{% macro is_known(column, number) -%}
+    {%- if is_grid() or (is_within_tick() and column == "snapshots") -%} true
+    {%- else -%} {{ number }} <= {{ known_until(column) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# How far the warehouse was, by a column of known_state. #}
+{% macro known_until(column) -%}
+    {%- if is_grid() -%} toUInt64(-1)
+    {%- elif is_within_tick() and model.name == "pending_live_position" -%}
+        {{ ledger_revision() }}
+    {%- elif is_within_tick() -%}
+        (select max(ledger) from {{ ref('live_position') }} where as_of = {{ as_of() }})
+    {%- elif is_live() -%}
+        (
+            select max({{ column }})
+            from {{ ref('known_state') }}
+            where as_of = {{ as_of() }}
+        )
+    {%- else -%} known_state.{{ {"snapshots": 1, "ledger": 2}[column] }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# The last revision of the ledger; a refresh has two. #}
+{% macro ledger_revision() -%}
+    (
+        select max(revision) + 1
+        from {{ ref('position_ledger') }}
+        where toStartOfHour(executed_at) = toDateTime(0, 'UTC') and account = ''
+    )
+{%- endmacro %}
+
+{# Up to when the mirror was complete: as the tick found it, and behind the newest tick as it is now. #}
+{% macro mirrored_until() -%}
+    {%- if is_live() -%}
+        (
+            select max(watermark)
+            from {{ ref('known_state') }}
+            where as_of = {{ as_of() }}
+        )
+    {%- else -%} known_state .3
+    {%- endif -%}
+{%- endmacro %}
+
+{# For parameterized views, the constants that these name: once, because every mention of a subquery is analysed anew.
+   A moment behind the newest tick has no bound; one before the first tick has that of the first. #}
+{% macro known_constants() -%}
+    (
+        select argMin(state, priority)
+        from
+            (
+                select
+                    1 as priority,
+                    (
+                        toUInt64(-1),
+                        toUInt64(-1),
+                        (
+                            select toNullable(max(watermark))
+                            from {{ ref("stg_mirror__progress") }}
+                        )
+                    ) as state
+                from system.one
+                where
+                    {{ known_at() }} > (select max(as_of) from {{ ref("known_state") }})
+                union all
+                select
+                    2 as priority, (snapshots, ledger, toNullable(watermark)) as state
+                from
+                    (
+                        select *
+                        from {{ ref("known_state") }}
+                        where as_of <= {{ known_at() }}
+                        order by as_of desc, ledger desc
+                        limit 1
+                    )
+                union all
+                select
+                    3 as priority, (snapshots, ledger, toNullable(watermark)) as state
+                from (select * from {{ ref("known_state") }} order by as_of limit 1)
+            )
+    ) as known_state,
+    {{ edges() }} as edge_list
+{%- endmacro %}
+
+{% macro known_at() -%} toDateTime64({known_at:DateTime64(3)}, 3, 'UTC') {%- endmacro %}
+
+{# Whether a row of the technical-analysis pipeline counts, by when that pipeline wrote it. A second of grace: what it
+   stamped before is visible to the stage that reads it. #}
+{% macro is_ingested(ingested_at) -%}
+    {%- if is_grid() -%} true
+    {%- else -%}
+        {{ ingested_at }}
+        <= {{ as_of() if is_live() else known_at() }} - interval 1 second
+    {%- endif -%}
+{%- endmacro %}
+
+{# Whether the stage at hand is one of the chain that a tick starts and waits for. #}
+{% macro is_within_tick() -%}
+    {{ return(is_live() and not model.config.get('meta', {}).get('is_behind_tick', false)) }}
+{%- endmacro %}
+
+{# The last moment of which everything is settled that comes in beside the tick: what became of orders, reviews,
+   decisions. They are taken in every 10 s; twenty seconds later all of it is there. It is the moment of evaluation, unless
+   what was known then is asked for. #}
+{% macro settled_at() -%}
+    {%- if is_live() -%} {{ as_of() }} - interval 20 second
+    {%- else -%}
+        if(
+            known_state .1 = toUInt64(-1),
+            {{ as_of() }},
+            least({{ as_of() }}, {{ known_at() }} - interval 20 second)
+        )
+    {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,126 @@
+{# The scopes of metrics and what a scope is as a whole, whatever the metric. #}
+{# The four scopes to which a row of a strategy on an account adds: (strategy, account), account, strategy, desk. #}
+{% macro scopes(strategy_id, account) -%}
+    [
+        ({{ strategy_id }}, {{ account }}),
+        ('', {{ account }}),
+        ({{ strategy_id }}, ''),
+        ('', '')
+    ]
+{%- endmacro %}
+
+{# Rows (strategy_id, account, member): the scopes that anything had happened in by then, with their accounts, and
+   whether the whole equity of the account is the scope's own: it has all strategies, or the only one with fills. #}
+{% macro scope_members() %}
+    select
+        scope .1 as strategy_id,
+        scope .2 as account,
+        member,
+        strategy_id = '' or max(is_alone) as owns_equity
+    from
+        (
+            select
+                toString(account) as member,
+                toString(strategy_id) as strategy,
+                max(evidence = 'fill') as has_fills,
+                has_fills
+                and sum(max(evidence = 'fill')) over (partition by member)
+                = 1 as is_alone,
+                arrayJoin(arrayDistinct({{ scopes("strategy", "member") }})) as scope
+            from {{ ref("scope_evidence") }}
+            where first_at <= {{ as_of() }}
+            group by member, strategy
+        )
+    group by strategy_id, account, member
+{% endmacro %}
+
+{# Rows (strategy_id, account, edge): every scope and window, with the last snapshots of the scope's accounts. #}
+{% macro scope_bases() %}
+    select
+        members.strategy_id as strategy_id,
+        members.account as account,
+        bound.edge as edge,
+        any(bound.window) as
+    window
+        ,
+        min(bound.edge_at) as window_start,
+        max(bound.is_open) as is_open,
+        arraySort(groupUniqArray(bound.calendar)) as calendars,
+        count() as accounts,
+        countIf(
+            level.snapshot_at > toDateTime64(0, 6, 'UTC')
+        ) as accounts_with_snapshots,
+        max(level.snapshot_at) as last_snapshot_at,
+        sum(level.equity) as last_equity,
+        sum(level.gross_value) as snapshot_gross,
+        sum(level.net_value) as snapshot_net,
+        sumMap(level.symbols, level.market_values) as snapshot_values,
+        sum(level.unpriced_positions) as snapshot_unpriced,
+        max(level.is_stale) as is_snapshot_stale
+    from ({{ scope_members() }}) as members
+    inner join ({{ edge_rows() }}) as bound on members.member = bound.account
+    left join ({{ account_levels() }}) as level on members.member = level.account
+    where bound.edge > 0
+    group by strategy_id, account, edge
+{% endmacro %}
+
+{# Per account with snapshots: its last one, and whether that is too old to say what the account holds. #}
+{% macro account_levels() %}
+    select
+        snapshots.account as account,
+        snapshots.snapshot_at as snapshot_at,
+        ifNull(snapshots.level .1, 0) as equity,
+        snapshots.level .2 as gross_value,
+        snapshots.level .3 as net_value,
+        snapshots.level .4 as unpriced_positions,
+        snapshots.level .5 as symbols,
+        arrayMap(value -> ifNull(value, 0), snapshots.level .6) as market_values,
+        edge.trading_ms - snapshots.level .7
+        > 2 * greatest(snapshots.gap_ms, 30000) as is_stale
+    from ({{ last_snapshots() }}) as snapshots
+    inner join
+        (select account, trading_ms from ({{ edge_rows() }}) where edge = 0) as edge
+        on snapshots.account = edge.account
+{% endmacro %}
+
+{# Per account: its last snapshot, and the median gap between the last ones in trading time. Snapshots outside the
+   sessions do not advance it: gaps of zero do not count. #}
+{% macro last_snapshots() %}
+    select
+        account,
+        snapshot_at,
+        level,
+        arraySort(
+            arraySlice(
+                arrayFilter(gap -> gap > 0, arrayDifference(arrayReverse(recent))), -20
+            )
+        ) as gaps,
+        gaps[intDiv(length(gaps) + 1, 2)] as gap_ms
+    from
+        (
+            select
+                toString(snapshot.account) as account,
+                max(snapshot.snapshot_at) as snapshot_at,
+                argMax(
+                    (
+                        snapshot.equity,
+                        snapshot.gross_value,
+                        snapshot.net_value,
+                        snapshot.unpriced_positions,
+                        snapshot.position_symbols,
+                        snapshot.position_values,
+                        snapshot.trading_ms
+                    ),
+                    snapshot.snapshot_at
+                ) as level,
+                arrayMap(
+                    negative -> - negative, groupArraySorted(100)(- snapshot.trading_ms)
+                ) as recent
+            from {{ ref("position_snapshot_fact") }} as snapshot final
+            where
+                snapshot.snapshot_at <= {{ as_of() }}
+                and snapshot.snapshot_at > {{ as_of() }} - interval 60 day
+                and {{ is_known("snapshots", "snapshot.applied") }}
+            group by account
+        )
+{% endmacro %}

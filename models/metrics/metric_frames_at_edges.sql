@@ -1,1 +1,0 @@
-{{ metric_frames() }}

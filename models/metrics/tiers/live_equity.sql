@@ -1,1 +1,0 @@
-{{ config(**stage_table("(as_of, account, edge)")) }} {{ empty_table() }}

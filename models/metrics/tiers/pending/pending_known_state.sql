@@ -1,0 +1,14 @@
+{{ config(meta={"stage_before": "live_position"}) }}
+-- depends_on: {{ ref("live_position") }}
+-- depends_on: {{ ref("live_scope") }}
+select
+    {{ as_of() }} as as_of,
+    (
+        select max(snapshots) from {{ ref("live_scope") }} where as_of = {{ as_of() }}
+    ) as snapshots,
+    (
+        select max(ledger) from {{ ref("live_position") }} where as_of = {{ as_of() }}
+    ) as ledger,
+    (select watermark from {{ ref("stg_mirror__progress") }}) as watermark
+from system.one
+where as_of >= (select max(as_of) from {{ ref("known_state") }})

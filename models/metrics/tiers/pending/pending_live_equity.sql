@@ -1,4 +1,0 @@
-{{ config(meta={"stage_before": "live_holding"}) }}
--- depends_on: {{ ref("live_holding") }}
--- depends_on: {{ ref("live_edge") }}
-{{ stage(equity_paths()) }}
