@@ -17,6 +17,7 @@ from orchestration.errors import UserError
 from orchestration.load.command import load
 from orchestration.logs import redact
 from orchestration.mirror.command import mirror
+from orchestration.replay.command import backfill, verify
 from orchestration.settings_page import settings
 from orchestration.source.commands import postgres, source
 from orchestration.supervise.command import up
@@ -59,6 +60,8 @@ app.command()(load)
 app.command()(doctor)
 app.command()(warehouse)
 app.command()(frame)
+app.command()(backfill)
+app.command()(verify)
 
 
 def main() -> None:
