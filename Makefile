@@ -13,7 +13,7 @@ ARGS ?=
 SEEDS ?= 100
 FIRST ?= 1
 
-.PHONY: help setup up test slow crash check bench lock docs clean
+.PHONY: help setup up test slow crash check bench formulas lock docs clean
 
 help: ## Print this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -54,12 +54,16 @@ check: $(READY) ## Run every static gate and print a table
 bench: $(READY) ## Measure, beside a peer or a baseline, and print tables
 	@exec $(RUN)/python -m tests.bench $(ARGS)
 
+formulas: $(READY) ## Note the SQL of every metric under its formula_version
+	@exec $(RUN)/python -m orchestration.transform.formulas --write
+
 lock: $(READY) ## Resolve requirements.lock anew from pyproject.toml
 	@$(RUN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev \
 	  --no-annotate --no-header --upgrade pyproject.toml --output-file requirements.lock
 
 docs: $(READY) ## Regenerate the generated pages of docs/
 	@$(RUN)/jangar-quant settings --markdown > docs/settings.md
+	@$(RUN)/python -m orchestration.transform.dictionary
 
 clean: ## Remove the environment and caches (the state directory .jangar-quant stays)
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis target logs *.egg-info

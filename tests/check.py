@@ -18,6 +18,7 @@ GATES: dict[str, list[str]] = {
     "sql format": ["sqlfmt", "--check", "--no-progressbar", "models", "macros", "tests/dbt"],
     "yaml": ["yamllint", "--strict", "."],
     "dbt parse": ["python", "-m", "orchestration.transform.parse"],
+    "formula versions": ["python", "-m", "orchestration.transform.formulas"],
     "settings page": ["python", "-m", "pytest", "-q", "--no-header", "tests/unit/test_docs.py"],
 }
 
