@@ -18,6 +18,7 @@ from orchestration.settings import Settings
 from orchestration.transform.dbt import run_dbt
 from tests.bench.ledger import BATCH, FILL_COLUMNS, extend
 from tests.integration.mirror.harness import Warehouse
+from tests.oracles.world import REPLACED
 
 SYMBOLS = 100
 SESSIONS = 20
@@ -26,7 +27,6 @@ BEFORE = (
     "live_edge_refresh",
     "live_market_refresh",
     "live_holding_refresh",
-    "live_equity_refresh",
     "live_scope_refresh",
 )
 
@@ -41,12 +41,13 @@ def refresh(client: Client, view: str) -> tuple[float, int]:
     return milliseconds / 1000, rows
 
 
-def add_fills(client: Client, fills: int, accounts: int) -> None:
+def add_fills(client: Client, fills: int, accounts: int, calendar: str = "XNYS") -> None:
     """Fills of all accounts, evenly over the trading time of the last sessions."""
-    opens = client.query(
-        "SELECT toUnixTimestamp(opens_at) FROM quant.trading_session WHERE calendar = 'XNYS' AND closes_at < now()"
+    opens, lengths = client.query(
+        "SELECT toUnixTimestamp(opens_at), toUnixTimestamp64Milli(closes_at) - toUnixTimestamp64Milli(opens_at)"
+        f" FROM quant.trading_session WHERE calendar = '{calendar}' AND closes_at < now()"
         f" ORDER BY opens_at DESC LIMIT {SESSIONS}"
-    ).result_columns[0]
+    ).result_columns
     for revision, first in enumerate(range(0, fills, BATCH), start=1):
         client.command(
             f"INSERT INTO quant.trade_execution_fact ({FILL_COLUMNS}) "
@@ -58,7 +59,7 @@ def add_fills(client: Client, fills: int, accounts: int) -> None:
             f"concat('s', owner), concat('K', toString(cityHash64(number, 'k') % {SYMBOLS})), "
             "if(cityHash64(number, 's') % 2 = 0, 'buy', 'sell'), "
             "toDateTime64(opens[1 + toUInt32(floor(place))], 6, 'UTC') "
-            "+ toIntervalMillisecond(toInt64((place - floor(place)) * 23400000)), number, qty, paid, "
+            f"+ toIntervalMillisecond(toInt64((place - floor(place)) * {max(lengths)})), number, qty, paid, "
             f"toDecimal128(qty * paid, 12), toDecimal128(0.01, 12), 'order', 0, {2 * revision + 1}, number "
             f"FROM numbers({first}, {min(BATCH, fills - first)})"
         )
@@ -120,7 +121,7 @@ def main() -> None:
             run_dbt(Settings.model_validate(settings), ["build", "--exclude-resource-type", "unit_test"])
             client = warehouse.client()
             for (view,) in client.query("SELECT view FROM system.view_refreshes").result_rows:
-                form = "" if view == "quant_metrics_latest_refresh" else " APPEND"
+                form = "" if view in REPLACED else " APPEND"
                 client.command(f"ALTER TABLE quant.{view} MODIFY REFRESH EVERY 1 YEAR{form}")
             measure(client, arguments.fills, arguments.accounts, table)
             client.close()

@@ -2,11 +2,17 @@
 
 from orchestration.settings import PROJECT_DIR, Settings
 from orchestration.settings_page import settings_markdown
+from orchestration.transform.dictionary import dictionary_markdown
 
 
 def test_settings_page_is_what_the_settings_class_generates() -> None:
     page = PROJECT_DIR / "docs" / "settings.md"
     assert page.read_text() == settings_markdown(), "run `make docs`"
+
+
+def test_dictionary_page_is_what_the_seed_generates() -> None:
+    page = PROJECT_DIR / "docs" / "dictionary.md"
+    assert page.read_text() == dictionary_markdown(), "run `make docs`"
 
 
 def test_every_setting_has_an_environment_variable_and_a_meaning() -> None:
