@@ -1,4 +1,4 @@
-"""The API's only way to data: named queries on the `api_*` views of the warehouse."""
+"""The API's only way to data: queries on the `api_*` views of the warehouse, most of them named in `queries/`."""
 
 import asyncio
 from collections.abc import Mapping
@@ -33,8 +33,14 @@ class Warehouse:
         self._client: AsyncClient | None = None
         self._connecting = asyncio.Lock()
 
-    async def rows(self, query: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Run a named query.
+    async def rows(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Run a named query; returns and raises as `query` does."""
+        return await self.query(query_text(name), parameters)
+
+    async def query(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
+        """Run a query.
 
         Returns:
             One dictionary per row, by column name.
@@ -45,9 +51,9 @@ class Warehouse:
         try:
             client = await self._connected()
             result = await client.query(
-                query_text(query),
+                sql,
                 parameters=dict(parameters or {}),
-                settings={"max_execution_time": QUERY_SECONDS},
+                settings={"max_execution_time": QUERY_SECONDS, **(settings or {})},
             )
         except (TimeoutError, UserError, ClickHouseError, OSError) as error:
             raise WarehouseUnavailable(str(error)) from error

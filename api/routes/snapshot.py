@@ -10,6 +10,7 @@ from api.deps import FramesDep, WarehouseDep
 from api.errors import ApiError
 from api.frames import NewestFrames, Scope
 from api.models import Frame, Metric, Quality, SnapshotResponse, Window
+from api.past import past_frame
 from api.warehouse import Warehouse
 
 router = APIRouter(tags=["quant"])
@@ -45,7 +46,7 @@ async def snapshot(
     if as_of is None:
         rows, seconds = await frames.frame(scope)
     else:
-        rows = await warehouse.rows("frame_at", {**scope._asdict(), "as_of": as_of, "known_at": now})
+        rows = await past_frame(warehouse, scope, as_of, now)
     if not rows:
         await _explain_absence(warehouse, strategy_id, account, as_of)
     metrics = [_metric(row, seconds) for row in rows]

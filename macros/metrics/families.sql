@@ -30,6 +30,15 @@
     {{ return(names) }}
 {%- endmacro %}
 
+{# The families in lists of those that share a row of inputs: whose last input is the same. #}
+{% macro bundles_of(families) -%}
+    {%- set bundles = {} -%}
+    {%- for family in families -%}
+        {%- do bundles.setdefault(metric_families()[family].inputs[-1], []).append(family) -%}
+    {%- endfor -%}
+    {{ return(bundles.values() | list) }}
+{%- endmacro %}
+
 {# What the families need, each once, in their order: `inputs` or `columns`. #}
 {% macro needs_of(families, what) -%}
     {%- set names = [] -%}

@@ -2,14 +2,6 @@
 {# Rows (strategy_id, account, window, metric): a formula's value counts when it has no reason not to and samples enough;
    what is not finite is never a number that anybody should read. #}
 {% macro metric_rows(families) %}
-    {%- set rows = [metric_inputs(families)] -%}
-    {%- for name in needs_of(families, "columns") -%}
-        {%- do rows.append(context[name ~ "_columns"](rows[-1])) -%}
-    {%- endfor -%}
-    {%- set formulas = [] -%}
-    {%- for family in families -%}
-        {%- do formulas.append(context[family ~ "_formulas"]()) -%}
-    {%- endfor -%}
     select strategy_id, account,
     window
         ,
@@ -36,14 +28,31 @@
         is_open
     from
         (
-            select strategy_id, account,
-            window
-                ,
-                window_start,
-                is_open,
-                arrayJoin(arrayConcat({{ formulas | join(", ") }})) as metric
-            from ({{ rows[-1] }})
+            {%- for bundle in bundles_of(families) %}
+                {{ bundle_rows(bundle) }}
+                {{ "union all" if not loop.last }}
+            {%- endfor %}
         )
+{% endmacro %}
+
+{# The metrics of families that read the same inputs. Each bundle carries its own columns only: as one row of all inputs,
+   some 200 columns through 14 layers, the whole frame took 3.4 s to plan. #}
+{% macro bundle_rows(families) %}
+    {%- set rows = [metric_inputs(families)] -%}
+    {%- for name in needs_of(families, "columns") -%}
+        {%- do rows.append(context[name ~ "_columns"](rows[-1])) -%}
+    {%- endfor -%}
+    {%- set formulas = [] -%}
+    {%- for family in families -%}
+        {%- do formulas.append(context[family ~ "_formulas"]()) -%}
+    {%- endfor -%}
+    select strategy_id, account,
+    window
+        ,
+        window_start,
+        is_open,
+        arrayJoin(arrayConcat({{ formulas | join(", ") }})) as metric
+    from ({{ rows[-1] }})
 {% endmacro %}
 
 {# The metrics of some families with what the dictionary and the mirror say about them: the columns of a metric row. #}

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from orchestration.errors import UserError
 from orchestration.replay.moments import Session, moment_of, plan
 from orchestration.replay.progress import Run, last_run, record, run_key
-from orchestration.replay.scope import FRAME_SETTINGS, Scope, frame_columns, sql_moment
+from orchestration.replay.scope import Scope, frame_columns
+from orchestration.transform.on_demand import FRAME_SETTINGS, frames_query, sql_moment
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -76,13 +77,16 @@ def prepare(client: Client, request: BackfillRequest) -> Backfill:
 
 def run_backfill(client: Client, request: BackfillRequest, backfill: Backfill, on_progress: OnProgress) -> int:
     """Recompute what is pending, session by session, and return the number of rows; what is done is kept on the way."""
-    statement = _statement(client, request.scope)
+    target = _target(client)
     parameters = {**request.scope.parameters, "known_at": sql_moment(backfill.run.known_at)}
 
     def recompute(moment: int) -> int:
+        as_of = moment_of(moment)
         result = client.query(
-            statement,
-            parameters={**parameters, "as_of": sql_moment(moment_of(moment))},
+            f"{target} from ({frames_query(client, as_of, request.scope.account)}) as frame"
+            " inner join (select metric_name, toString(tier) as tier from quant.metric_definitions) as definition"
+            f" on frame.metric_name = definition.metric_name where {request.scope.condition}",
+            parameters={**parameters, "as_of": sql_moment(as_of)},
             settings={"async_insert": 0, **FRAME_SETTINGS},
         )
         return int(result.summary["written_rows"])
@@ -127,14 +131,12 @@ def _in_order(
             future.cancel()
 
 
-def _statement(client: Client, scope: Scope) -> str:
+def _target(client: Client) -> str:
+    """The beginning of the insert: which columns of a frame and of its metric's definition go where."""
     columns = frame_columns(client)
     return (
         f"insert into quant.quant_metrics_series ({', '.join(columns)}, tier)"
         f" select {', '.join(f'frame.{name}' for name in columns)}, definition.tier"
-        " from quant.metric_frames(as_of = {as_of:String}, known_at = {known_at:String}) as frame"
-        " inner join (select metric_name, toString(tier) as tier from quant.metric_definitions) as definition"
-        f" on frame.metric_name = definition.metric_name where {scope.condition}"
     )
 
 

@@ -10,7 +10,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from orchestration.errors import UserError
-from orchestration.replay.scope import Scope, sql_moment
+from orchestration.replay.scope import Scope
+from orchestration.transform.on_demand import sql_moment
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client

@@ -1,31 +1,12 @@
-"""Replay: which rows of a frame are meant, and how a frame is computed here."""
+"""Replay: which rows of a frame are meant."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
-
-# Those of the macro refresh_settings, with which the tiers run: planning costs less, and sums add up in the same order.
-FRAME_SETTINGS = {
-    "max_threads": 1,
-    "join_algorithm": "hash",
-    "compile_expressions": 0,
-    "compile_aggregate_expressions": 0,
-    "compile_sort_description": 0,
-    "use_statistics": 0,
-    "use_hash_table_stats_for_join_reordering": 0,
-    "collect_hash_table_stats_during_joins": 0,
-    "use_query_condition_cache": 0,
-    "query_plan_optimize_join_order_limit": 0,
-    "query_plan_merge_expressions": 0,
-    "query_plan_split_filter": 0,
-    "query_plan_lift_up_array_join": 0,
-    "query_plan_optimize_lazy_materialization": 0,
-}
 
 
 @dataclass(frozen=True)
@@ -46,11 +27,6 @@ class Scope:
     def parameters(self) -> dict[str, str]:
         """The parameters of `condition`."""
         return {"strategy_id": self.strategy_id, "account": self.account, "window": self.window}
-
-
-def sql_moment(moment: datetime) -> str:
-    """A moment as a parameter of a query."""
-    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
 
 
 def frame_columns(client: Client) -> list[str]:

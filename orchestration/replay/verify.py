@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from orchestration.replay.scope import FRAME_SETTINGS, Scope, sql_moment
+from orchestration.replay.scope import Scope
+from orchestration.transform.on_demand import FRAME_SETTINGS, frames_query, sql_moment
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -121,8 +122,7 @@ def _stored(client: Client, scope: Scope, as_of: datetime) -> dict[datetime, _Fr
 
 def _recomputed(client: Client, scope: Scope, as_of: datetime, known_at: datetime) -> _Frame:
     result = client.query(
-        f"select {', '.join(_KEY)}, {', '.join(_COMPARED)}"
-        " from quant.metric_frames(as_of = {as_of:String}, known_at = {known_at:String})"
+        f"select {', '.join(_KEY)}, {', '.join(_COMPARED)} from ({frames_query(client, as_of, scope.account)})"
         f" where {scope.condition}",
         parameters={**scope.parameters, "as_of": sql_moment(as_of), "known_at": sql_moment(known_at)},
         settings=FRAME_SETTINGS,

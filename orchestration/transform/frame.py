@@ -14,6 +14,7 @@ from rich.table import Table
 
 from orchestration.errors import UserError
 from orchestration.settings import get_settings
+from orchestration.transform.on_demand import FRAME_SETTINGS, frames_query, sql_moment
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -107,15 +108,16 @@ def read_frame(
         "select *, round(value, transform(metric_name,"
         " (select groupArray(metric_name) from quant.metric_definitions),"
         " (select groupArray(toInt8(precision)) from quant.metric_definitions), toInt8(6))) as rounded"
-        " from quant.metric_frames(as_of = {as_of:String}, known_at = {known_at:String})"
+        f" from ({frames_query(client, moment, account)})"
         " where strategy_id = {strategy:String} and account = {account:String} and window = {window:String}",
         parameters={
-            "as_of": moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3],
-            "known_at": (known_at or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3],
+            "as_of": sql_moment(moment),
+            "known_at": sql_moment(known_at or datetime.now(UTC)),
             "strategy": strategy_id,
             "account": account,
             "window": window,
         },
+        settings=FRAME_SETTINGS,
     )
     rows = list(result.named_results())
     if not rows:

@@ -60,8 +60,10 @@ def test_reasons_of_missing_equity(world: World) -> None:
     world.batch()
     world.tick()
 
-    def reason(account: str, seconds: float, window: str, metric: str = "cumulative_return") -> str:
-        row = world.frame(after(seconds), window, account)[metric]
+    frames = {seconds: world.frames(after(seconds)) for seconds in (75, 3600, 3600 * 8)}
+
+    def reason(account: str, seconds: int, window: str, metric: str = "cumulative_return") -> str:
+        row = frames[seconds]["", account, window][metric]
         assert (row["value"] is None) == (row["status"] == "insufficient_data")
         return str(row["reason"])
 
@@ -149,11 +151,12 @@ def test_exposure_of_the_account_is_the_brokers_and_of_a_strategy_the_ledgers(wo
     world.snapshot(after(-5), D(1000), positions=positions)
     world.batch()
     world.tick()
-    account = world.frame(after(0), "1h")
+    frames = world.frames(after(0))
+    account = frames["", "paper", "1h"]
     assert account["gross_exposure"]["value"] == pytest.approx(353)
     assert account["net_exposure"]["value"] == pytest.approx(47)
     assert account["leverage_gross_over_equity"]["value"] == pytest.approx(0.353)
-    own = world.frame(after(0), "1h", strategy=str(strategy))
+    own = frames[str(strategy), "paper", "1h"]
     # The snapshot's price is younger than the trade.
     assert own["gross_exposure"]["value"] == pytest.approx(153)
     assert own["net_exposure"]["value"] == pytest.approx(-153)
@@ -171,15 +174,17 @@ def test_flows_add_up_over_scopes(world: World) -> None:
     world.batch()
     world.tick()
 
+    frames = world.frames(after(0))
+
     def realized(account: str, strategy: str) -> float:
-        return float(world.frame(after(0), "5m", account, strategy)["realized_pnl"]["value"])
+        return float(frames[strategy, account, "5m"]["realized_pnl"]["value"])
 
     assert [realized("paper", str(first)), realized("paper", str(second))] == [1, 2]
     assert realized("paper", "") == 3
     assert realized("", str(first)) == 4
     assert realized("", "") == 6
     # Until the strategies are valued by minute, what they contributed to the account's return is not known.
-    shared = world.frame(after(0), "1m", "paper", str(first))["cumulative_return"]
+    shared = frames[str(first), "paper", "1m"]["cumulative_return"]
     assert (shared["value"], shared["reason"]) == (None, "stale_source")
     assert '"basis":"contribution"' in shared["meta"]
 

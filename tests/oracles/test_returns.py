@@ -162,8 +162,10 @@ def test_edge_cases_have_reasons(world: World) -> None:
     world.batch()
     world.tick()
 
+    frames = world.frames(end)
+
     def said(account: str, metric: str) -> tuple[float | None, str]:
-        row = world.frame(end, "1h", account)[metric]
+        row = frames["", account, "1h"][metric]
         assert row["value"] is None or math.isfinite(row["value"])
         assert (row["value"] is None) == (row["status"] == "insufficient_data")
         return row["value"], row["reason"]
@@ -245,8 +247,9 @@ def test_intraday_return_begins_with_the_session_whatever_the_window(world: Worl
     world.snapshot(monday + timedelta(minutes=390), D(1100))
     world.batch()
     world.tick()
+    frames = world.frames(monday + timedelta(minutes=60))
     for window in ("1m", "1h", "20d"):
-        row = world.frame(monday + timedelta(minutes=60), window)["intraday_return"]
+        row = frames["", "paper", window]["intraday_return"]
         assert row["value"] == pytest.approx(0.06), (window, row["reason"])
     # At night, what the last session made.
     night = world.frame(monday + timedelta(hours=12), "1h")["intraday_return"]
@@ -277,8 +280,9 @@ def test_contributions_of_strategies_add_up_to_the_return_of_their_account(world
     world.tick((*FACTS, "strategy_hour_refresh", "position_hour_refresh", *GRID))
     end = begin + timedelta(minutes=88)
     # Known up to the minute that a strategy's value is there for certain.
-    account = world.frame(end, "1h")["cumulative_return"]
-    shares = [world.frame(end, "1h", strategy=str(strategy))["cumulative_return"] for strategy in (first, second)]
+    frames = world.frames(end)
+    account = frames["", "paper", "1h"]["cumulative_return"]
+    shares = [frames[str(strategy), "paper", "1h"]["cumulative_return"] for strategy in (first, second)]
     assert [share["status"] for share in shares] == ["ok", "ok"], shares
     assert all('"basis":"contribution"' in share["meta"] for share in shares)
     late = world.frame(end - timedelta(minutes=2), "1h")

@@ -10,6 +10,8 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from orchestration.transform.on_demand import FRAME_SETTINGS, frames_query, sql_moment
+
 # In the order in which a second runs them.
 VIEWS = (
     "tick_refresh",
@@ -302,18 +304,20 @@ class World:
         known_at: datetime | None = None,
     ) -> dict[str, dict[str, Any]]:
         """One frame by metric name."""
-        rows = self.client.query(
-            "select * from quant.metric_frames(as_of = {as_of:String}, known_at = {known_at:String})"
-            " where account = {account:String} and strategy_id = {strategy:String} and window = {window:String}",
-            parameters={
-                "as_of": f"{as_of:%Y-%m-%d %H:%M:%S.%f}"[:-3],
-                "known_at": f"{known_at or datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}"[:-3],
-                "account": account,
-                "strategy": strategy,
-                "window": window,
-            },
-        ).named_results()
-        return {row["metric_name"]: row for row in rows}
+        return self.frames(as_of, known_at, account).get((strategy, account, window), {})
+
+    def frames(
+        self, as_of: datetime, known_at: datetime | None = None, account: str = ""
+    ) -> dict[tuple[str, str, str], dict[str, dict[str, Any]]]:
+        """The frames of all scopes, or of those on an account, by (strategy, account, window): as costly as one."""
+        found: dict[tuple[str, str, str], dict[str, dict[str, Any]]] = {}
+        for row in self.client.query(
+            frames_query(self.client, as_of, account),
+            parameters={"as_of": sql_moment(as_of), "known_at": sql_moment(known_at or datetime.now(UTC))},
+            settings=FRAME_SETTINGS,
+        ).named_results():
+            found.setdefault((row["strategy_id"], row["account"], row["window"]), {})[row["metric_name"]] = row
+        return found
 
     def _add(self, table: str, row: dict[str, Any], at: datetime, updated: bool = False, deleted: bool = False) -> None:
         stamps = {} if deleted else {"created_at": at} | ({"updated_at": at} if updated else {})
