@@ -56,11 +56,12 @@ class Stage(BaseModel):
 
     stage: str
     status: Literal["ok", "late", "failing", "unknown"] = Field(
-        description="`late`: its watermark is older than `max_staleness_seconds`; `unknown`: it never ran."
+        description="`late`: `lag_seconds` is more than `allowed_lag_seconds`; `unknown`: it never ran."
     )
     state: str
     watermark: datetime | None = Field(description="It has processed what the source committed up to here.")
     lag_seconds: float | None
+    allowed_lag_seconds: float = Field(description="`max_staleness_seconds`, and for a tier its interval on top.")
     last_success_at: datetime | None
     error: str
     quarantined_rows: int = Field(description="Rows of the source that it could not use in full, ever.")

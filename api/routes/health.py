@@ -19,7 +19,7 @@ async def health(settings: SettingsDep, warehouse: WarehouseDep) -> HealthRespon
     status: Literal["ok", "degraded", "down", "disabled"]
     try:
         rows = await warehouse.rows("pipeline_health")
-        stages = [Stage(**row, status=_status(row, settings.max_staleness_seconds)) for row in rows]
+        stages = [Stage(**row, status=_status(row)) for row in rows]
         status = "ok" if stages and all(stage.status == "ok" for stage in stages) else "degraded"
     except WarehouseUnavailable:
         status = "down"
@@ -33,9 +33,9 @@ async def health(settings: SettingsDep, warehouse: WarehouseDep) -> HealthRespon
     )
 
 
-def _status(stage: dict[str, Any], max_staleness_seconds: int) -> Literal["ok", "late", "failing", "unknown"]:
+def _status(stage: dict[str, Any]) -> Literal["ok", "late", "failing", "unknown"]:
     if stage["error"]:
         return "failing"
     if stage["lag_seconds"] is None:
         return "unknown"
-    return "late" if stage["lag_seconds"] > max_staleness_seconds else "ok"
+    return "late" if stage["lag_seconds"] > stage["allowed_lag_seconds"] else "ok"

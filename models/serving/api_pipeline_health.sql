@@ -10,15 +10,20 @@ with
     ),
     stages as (
         {%- set views = views_of_stages() %}
-        {%- for stage, names in [
-            ("facts", views.facts + views.snapshots + views.quarantine),
-            ("ledger", views.ledger + views.upkeep),
-            ("light_tier", views.before_positions + views.from_positions),
-            ("medium_tier", views.medium),
-            ("heavy_tier", views.heavy),
-            ("series", views.series),
+        {%- for stage, names, every_seconds in [
+            ("facts", views.facts + views.snapshots + views.quarantine, tier_seconds()),
+            ("ledger", views.ledger + views.upkeep, tier_seconds()),
+            ("light_tier", views.before_positions + views.from_positions, tier_seconds()),
+            ("medium_tier", views.medium, medium_seconds()),
+            ("heavy_tier", views.heavy, heavy_seconds()),
+            ("series", views.series, heavy_seconds()),
         ] %}
-            select '{{ stage }}' as stage, {{ loop.index + 1 }} as ordinal, view
+            select
+                '{{ stage }}' as stage,
+                {{ loop.index + 1 }} as ordinal,
+                view,
+                -- What runs every half minute is that much older before it is late.
+                {{ maximum_staleness_seconds() }} + {{ every_seconds }} as allowed_seconds
             from views
             where view in ({{ quoted_list(names) }}) {{ "union all" if not loop.last }}
         {%- endfor %}
@@ -28,6 +33,7 @@ select
     toUInt8(1) as ordinal,
     mirrored_until as watermark,
     dateDiff('millisecond', mirrored_until, now64(6)) / 1000 as lag_seconds,
+    toFloat64({{ maximum_staleness_seconds() }}) as allowed_lag_seconds,
     toNullable(max(status.updated_at)) as last_success_at,
     arrayStringConcat(
         groupArrayIf(
@@ -86,6 +92,7 @@ select
         mirrored_until
     ) as watermark,
     dateDiff('millisecond', watermark, now64(6)) / 1000 as lag_seconds,
+    toFloat64(any(allowed_seconds)) as allowed_lag_seconds,
     toNullable(toDateTime64(min(last_success_time), 6, 'UTC')) as last_success_at,
     arrayStringConcat(groupArrayIf(exception, exception != ''), '; ') as error,
     if(error = '', 'running', 'failing') as state,

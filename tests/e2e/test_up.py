@@ -1,5 +1,6 @@
 """The product as a newcomer meets it: `up` reaches live metrics, survives `kill -9` of any part, and stops cleanly."""
 
+import csv
 import os
 import signal
 import uuid
@@ -7,9 +8,14 @@ from pathlib import Path
 
 import psutil
 
+from orchestration.settings import PROJECT_DIR
 from tests.e2e.running import QUANT, RunningUp
 from tests.waiting import wait_for
 
+METRICS = {
+    row["metric_name"]
+    for row in csv.DictReader((PROJECT_DIR / "seeds" / "metric_definitions.csv").read_text().splitlines())
+}
 MIRRORED = (
     "strategies",
     "trade_decisions",
@@ -48,19 +54,13 @@ def _stop_desk_and_compare(up: RunningUp) -> None:
 def test_both_accounts_have_live_frames_in_every_window(up: RunningUp) -> None:
     for account in ("paper", "paper-crypto"):
         for window in ("1m", "5m", "15m", "1h", "1d", "5d", "20d"):
+            # The heavy tier comes last.
+            wait_for(
+                lambda account=account, window=window: set(up.snapshot(account=account, window=window)) == METRICS,
+                90,
+                f"every metric of {account}, {window}",
+            )
             frame = up.snapshot(account=account, window=window)
-            assert set(frame) == {
-                "realized_pnl",
-                "unrealized_pnl",
-                "net_pnl",
-                "trade_count",
-                "win_rate",
-                "cumulative_return",
-                "max_drawdown",
-                "gross_exposure",
-                "net_exposure",
-                "leverage_gross_over_equity",
-            }
             assert all(row["status"] in ("ok", "insufficient_data") for row in frame.values())
             assert all((row["value"] is None) == (row["status"] != "ok") for row in frame.values())
 
