@@ -1,101 +1,13 @@
 {{ config(contract={"enforced": true}) }}
-with
-    (
-        select max(watermark) from {{ source("torghut_raw", "mirror_checkpoint") }}
-    ) as mirrored_until,
-    views as (
-        select view, last_success_time, exception
-        from system.view_refreshes
-        where database = '{{ target.schema }}'
-    ),
-    stages as (
-        {%- set views = views_of_stages() %}
-        {%- for stage, names, every_seconds in [
-            ("facts", views.facts + views.snapshots + views.quarantine, tier_seconds()),
-            ("ledger", views.ledger + views.upkeep, tier_seconds()),
-            ("light_tier", views.before_positions + views.from_positions, tier_seconds()),
-            ("medium_tier", views.medium, medium_seconds()),
-            ("heavy_tier", views.heavy, heavy_seconds()),
-            ("series", views.series, heavy_seconds()),
-        ] %}
-            select
-                '{{ stage }}' as stage,
-                {{ loop.index + 1 }} as ordinal,
-                view,
-                -- What runs every half minute is that much older before it is late.
-                {{ maximum_staleness_seconds() }} + {{ every_seconds }} as allowed_seconds
-            from views
-            where view in ({{ quoted_list(names) }}) {{ "union all" if not loop.last }}
-        {%- endfor %}
-    )
-select
-    'mirror' as stage,
-    toUInt8(1) as ordinal,
-    mirrored_until as watermark,
-    dateDiff('millisecond', mirrored_until, now64(6)) / 1000 as lag_seconds,
-    toFloat64({{ maximum_staleness_seconds() }}) as allowed_lag_seconds,
-    toNullable(max(status.updated_at)) as last_success_at,
-    arrayStringConcat(
-        groupArrayIf(
-            multiIf(
-                is_silent,
-                'the mirror does not report; is it running?',
-                status.detail != '',
-                status.detail,
-                'the mirror is stopped'
-            ),
-            not is_follower and (is_silent or status.state in ('stalled', 'stopped'))
-        ),
-        '; '
-    ) as error,
-    -- The mirror that holds the slot, then the one that waits to take over.
-    arrayStringConcat(
-        groupArrayIf(
-            if(is_silent, 'silent', toString(status.state)),
-            not (is_follower and (is_silent or status.state != 'follower'))
-        ),
-        '; '
-    ) as state,
-    toUInt64(0) as quarantined_rows
-from
-    (
-        select
-            *,
-            endsWith(slot, ':follower') as is_follower,
-            -- It reports every five seconds, and while it copies once per table.
-            state != 'stopped'
-            and updated_at
-            < now64(6)
-            - toIntervalSecond(if(state = 'snapshotting', 900, 30)) as is_silent
-        from {{ source("torghut_raw", "mirror_status") }} final
-        order by slot
-    ) as status
-union all
 select
     stage,
-    toUInt8(any(ordinal)) as ordinal,
-    -- A stage has seen what was mirrored when its slowest view last succeeded; the
-    -- quarantine and the upkeep of the ledger look less often, nothing waits for them.
-    least(
-        toNullable(
-            toDateTime64(
-                minIf(
-                    last_success_time,
-                    view not in (
-                        {{ quoted_list(views_of_stages().quarantine + views_of_stages().upkeep) }}
-                    )
-                ),
-                6,
-                'UTC'
-            )
-        ),
-        mirrored_until
-    ) as watermark,
-    dateDiff('millisecond', watermark, now64(6)) / 1000 as lag_seconds,
-    toFloat64(any(allowed_seconds)) as allowed_lag_seconds,
-    toNullable(toDateTime64(min(last_success_time), 6, 'UTC')) as last_success_at,
-    arrayStringConcat(groupArrayIf(exception, exception != ''), '; ') as error,
-    if(error = '', 'running', 'failing') as state,
+    ordinal,
+    watermark,
+    lag_seconds,
+    allowed_lag_seconds,
+    last_success_at,
+    error,
+    state,
     if(
         stage = 'facts',
         ifNull(
@@ -108,6 +20,4 @@ select
         ),
         toUInt64(0)
     ) as quarantined_rows
-from stages
-inner join views on stages.view = views.view
-group by stage
+from {{ ref("quant_pipeline_health") }}

@@ -91,6 +91,9 @@ def test_the_next_tick_waits_for_what_runs_before_the_positions(built: Client) -
         "working_order_refresh",
         "context_review_refresh",
         "order_outcome_refresh",
+        "alert_signal_refresh",
+        "alert_state_refresh",
+        "quant_alerts_refresh",
     }
     built.command("system refresh view quant.tick_refresh")
     built.command("system wait view quant.tick_refresh")

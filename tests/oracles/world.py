@@ -54,10 +54,19 @@ VIEWS = (
     "live_coverage_refresh",
     "latest_heavy_refresh",
     "series_heavy_refresh",
+    "alert_signal_refresh",
+    "alert_state_refresh",
+    "quant_alerts_refresh",
 )
 FACTS = VIEWS[1:9]
 # Views that replace their target; the others append.
-REPLACED = {"latest_light_refresh", "latest_medium_refresh", "latest_heavy_refresh"}
+REPLACED = {
+    "latest_light_refresh",
+    "latest_medium_refresh",
+    "latest_heavy_refresh",
+    "alert_signal_refresh",
+    "alert_state_refresh",
+}
 _TABLES = (
     "torghut_raw.strategies",
     "torghut_raw.trade_decisions",
@@ -108,6 +117,10 @@ _TABLES = (
     "quant.latest_heavy",
     "quant.quant_metrics_series",
     "quant.backfill_progress",
+    "quant.alert_signal",
+    "quant.alert_state",
+    "quant.quant_alerts",
+    "quant.alert_action",
 )
 START = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 

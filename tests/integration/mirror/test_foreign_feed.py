@@ -41,6 +41,7 @@ BUILD = [
     "run",
     "--select",
     "staging",
+    "quant_pipeline_health",
     "api_pipeline_health",
     "api_mirrors",
     "quarantined_row",

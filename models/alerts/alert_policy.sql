@@ -1,0 +1,1 @@
+{{ alert_policies_of("select * from " ~ ref("alert_policies")) }}

@@ -1,0 +1,293 @@
+"""The life of alerts, by a table of cases that all run at once: each has a policy and an account of its own."""
+
+import itertools
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from clickhouse_connect.driver.client import Client
+
+from orchestration.alerts.policies import read_policies
+from orchestration.alerts.rehearsal import rehearse
+from orchestration.errors import UserError
+from tests.oracles.world import START, World
+
+CASES = yaml.safe_load((Path(__file__).parent / "alert_cases.yaml").read_text())
+DEFAULTS = {
+    "subject": "metric",
+    "signal": "measured",
+    "strategy": "any",
+    "account": "each",
+    "window": "1d",
+    "comparison": "above",
+    "threshold": 5.0,
+    "clear_threshold": 3.0,
+    "open_after": 1,
+    "clear_after": 1,
+    "severity": "warning",
+    "category": "strategy",
+    "session_gated": 0,
+    "on_missing": "keep",
+    "inhibited_by": "",
+    "runbook": "",
+    "description": "",
+}
+EVALUATION = ("alert_state_refresh", "quant_alerts_refresh")
+END = datetime(2999, 1, 1, tzinfo=UTC)
+STRATEGY = str(uuid.UUID(int=7))
+
+
+@pytest.fixture
+def policies(built: Client) -> Iterator[None]:
+    """No policies but those of the test; afterwards the project's own again."""
+    kept = built.query("select * from quant.alert_policies")
+    built.command("truncate table quant.alert_policies")
+    yield
+    built.command("truncate table quant.alert_policies")
+    built.insert("quant.alert_policies", kept.result_rows, column_names=kept.column_names, database="quant")
+
+
+class Signals:
+    """Writes signals as the tick does, and has them evaluated."""
+
+    def __init__(self, world: World) -> None:
+        self.client = world.client
+        self.moment = itertools.count(1)
+
+    def set_policies(self, rows: list[dict[str, Any]]) -> None:
+        self.client.command("truncate table quant.alert_policies")
+        names = ["policy_id", *DEFAULTS]
+        self.client.insert("quant.alert_policies", [[row[name] for name in names] for row in rows], column_names=names)
+
+    def evaluate(self, rows: list[dict[str, Any]]) -> None:
+        """Replace all signals and evaluate the policies."""
+        self.client.command("truncate table quant.alert_signal")
+        names = ["subject", "signal", "strategy_id", "account", "window", "as_of", "value", "reason", "is_open", "seen"]
+        self.client.insert("quant.alert_signal", [[row[name] for name in names] for row in rows], column_names=names)
+        for view in EVALUATION:
+            self.client.command(f"system refresh view quant.{view}")
+            self.client.command(f"system wait view quant.{view}")
+
+    def states(self) -> dict[str, str]:
+        """State by policy of what is not normal."""
+        return dict(self.client.query("select policy_id, state from quant.alert_state").result_rows)
+
+    def transitions(self, policy: str = "") -> list[dict[str, Any]]:
+        """What was told, in its order."""
+        return list(
+            self.client.query(
+                "select * from quant.quant_alerts final where {policy:String} in ('', policy_id)"
+                " order by transition_at",
+                parameters={"policy": policy},
+            ).named_results()
+        )
+
+
+def signal(account: str, number: int, value: float | None, **columns: Any) -> dict[str, Any]:
+    """A signal, a second after that of the number before."""
+    return {
+        "subject": "metric",
+        "signal": "measured",
+        "strategy_id": "",
+        "account": account,
+        "window": "1d",
+        "as_of": START + timedelta(seconds=number),
+        "value": value,
+        "reason": "",
+        "is_open": 1,
+        "seen": number + 1,
+        **columns,
+    }
+
+
+def _frames(case: dict[str, Any]) -> list[dict[str, Any]]:
+    return [frame if isinstance(frame, dict) else {"value": frame} for frame in case["frames"]]
+
+
+def _policy(case: dict[str, Any], number: int, step: int) -> dict[str, Any] | None:
+    """The case's policy as it is at a step; None when it is taken away."""
+    name = f"case_{number}"
+    policy = {**DEFAULTS, "policy_id": name, "account": name, **case.get("policy", {})}
+    if policy["inhibited_by"]:
+        policy["inhibited_by"] = f"cause_{number}"
+    for frame in _frames(case)[: step + 1]:
+        if frame.get("removed"):
+            return None
+        policy |= frame.get("policy", {})
+    return policy
+
+
+def _signals(case: dict[str, Any], number: int, step: int) -> list[dict[str, Any]]:
+    """The case's signals at a step; the last frame stays when the case is over."""
+    frames = _frames(case)
+    found = []
+    if "cause" in case:
+        found.append(signal(f"cause_{number}", step, case["cause"][min(step, len(frames) - 1)]))
+    frame = frames[min(step, len(frames) - 1)]
+    if frame.get("absent"):
+        return found
+    seen = step
+    while seen > 0 and seen < len(frames) and frames[seen].get("same"):
+        seen -= 1
+    columns: dict[str, Any] = {"is_open": int(not frame.get("closed")), "seen": seen + 100}
+    if frame.get("earlier"):
+        columns["as_of"] = START - timedelta(seconds=step)
+    if any(other.get("disabled") for other in frames):
+        columns["strategy_id"] = STRATEGY
+    return [*found, signal(f"case_{number}", step, frame.get("value"), **columns)]
+
+
+def test_states_of_every_case(world: World, policies: None) -> None:
+    signals = Signals(world)
+    for step in range(max(len(case["frames"]) for case in CASES)):
+        running = [(number, case) for number, case in enumerate(CASES) if step < len(case["frames"])]
+        rows = [policy for number, case in running if (policy := _policy(case, number, step))]
+        rows += [
+            {**DEFAULTS, "policy_id": f"cause_{number}", "account": f"cause_{number}"}
+            for number, case in running
+            if "cause" in case
+        ]
+        signals.set_policies(rows)
+        is_disabled = any(frame.get("disabled") for _, case in running for frame in _frames(case)[step : step + 1])
+        world.client.command("truncate table torghut_raw.strategies")
+        world.client.insert(
+            "torghut_raw.strategies",
+            [[STRATEGY, "any", not is_disabled, step + 1]],
+            column_names=["id", "name", "enabled", "_version"],
+        )
+        # One scope of the signal is always there, so that a scope that is not is gone.
+        signals.evaluate([signal("other", step, 0.0)] + [s for n, case in running for s in _signals(case, n, step)])
+        found = signals.states()
+        for number, case in running:
+            expected, name = case["states"][step], f"case_{number}"
+            told = signals.transitions(name)
+            if expected == "resolved":
+                assert told, (case["name"], step)
+                assert (found.get(name, "normal"), told[-1]["state"]) == ("normal", "resolved"), (case["name"], step)
+                assert told[-1]["resolved_at"] is not None
+                assert told[-1]["reason"] == case.get("reason", told[-1]["reason"]), case["name"]
+            else:
+                assert found.get(name, "normal") == expected, (case["name"], step)
+    for number, case in enumerate(CASES):
+        told = signals.transitions(f"case_{number}")
+        wanted = case.get("episodes", case["states"].count("resolved") or int("open" in case["states"]))
+        assert len({row["alert_id"] for row in told}) == wanted, case["name"]
+
+
+def test_a_rehearsal_tells_what_the_tick_would_have_told(world: World, tmp_path: Path) -> None:
+    cases = [case for case in CASES if "cause" not in case and not any(isinstance(f, dict) for f in case["frames"])]
+    cases = [case for case in cases if not case.get("policy", {}).get("session_gated")]
+    assert len(cases) > 8
+    # Of what is older than a day the series keeps one row a minute.
+    start = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+    rows, lines, wanted = [], [], []
+    for number, case in enumerate(cases):
+        name = f"case_{number}"
+        policy = {**DEFAULTS, "policy_id": name, "account": name, "signal": "win_rate", **case.get("policy", {})}
+        lines.append(",".join(str(policy[column]) for column in ["policy_id", *DEFAULTS]))
+        opened: datetime | None = None
+        for step, (value, state) in enumerate(zip(case["frames"], case["states"], strict=True)):
+            at = start + timedelta(seconds=step)
+            rows.append(["", name, "1d", "win_rate", at, value, "ok", "good", "", step])
+            if state == "open" and opened is None:
+                opened = at
+            if state == "resolved":
+                wanted.append((name, opened, at))
+                opened = None
+        if opened:
+            wanted.append((name, opened, END))
+    names = ["strategy_id", "account", "window", "metric_name", "as_of", "value", "status", "quality", "reason"]
+    world.client.insert("quant.quant_metrics_series", rows, column_names=[*names, "sample_count"])
+    file = tmp_path / "policies.csv"
+    file.write_text("\n".join([",".join(["policy_id", *DEFAULTS]), *lines]) + "\n")
+    found = rehearse(world.client, read_policies(file), start, start + timedelta(minutes=1))
+    assert sorted((e.policy_id, e.opened_at, e.resolved_at or END) for e in found.episodes) == sorted(wanted)
+    assert found.pages_per_day(found.of("case_0")) == pytest.approx(1440)
+
+
+def test_what_is_missing_is_seen_as_well(world: World) -> None:
+    """A hash of a missing value would be missing, and a frame that is never new never counts."""
+    columns = ["account", "window", "metric_name", "as_of", "value", "status", "reason", "last_event_at"]
+    for value, event in ((None, None), (-0.07, None), (-0.07, START)):
+        world.client.command("truncate table quant.latest_medium")
+        row = ["paper", "1d", "max_drawdown", START, value, "ok", "", event]
+        world.client.insert("quant.latest_medium", [row], column_names=columns)
+        world.tick(["alert_signal_refresh"])
+        query = "select value, seen from quant.alert_signal where signal = 'max_drawdown'"
+        ((found, seen),) = world.client.query(query).result_rows
+        assert found == value
+        assert seen > 0
+
+
+def test_a_file_of_policies_that_is_wrong_says_where(tmp_path: Path) -> None:
+    header = ",".join(["policy_id", *DEFAULTS])
+    line = ",".join(str(value) for value in ["p", *DEFAULTS.values()])
+    for text, told in [
+        ("", "has no policies"),
+        (f"{header}\n{line}\n{line}\n", "has p twice"),
+        (f"{header}\n{line.replace('above', 'over')}\n", "line 2, comparison"),
+        (f"{header}\n{line.replace('5.0', 'five')}\n", "line 2, threshold"),
+        (f"{header},more\n{line},1\n", "line 2, more"),
+    ]:
+        file = tmp_path / "policies.csv"
+        file.write_text(text)
+        with pytest.raises(UserError, match=told):
+            read_policies(file)
+
+
+def test_an_episode_tells_what_opened_it_and_its_worst_value(world: World, policies: None) -> None:
+    signals = Signals(world)
+    signals.set_policies([{**DEFAULTS, "policy_id": "p", "open_after": 2, "clear_after": 2}])
+    for step, value in enumerate([6.0, 7.0, 11.0, 2.0, 4.0, 1.0, 0.0]):
+        signals.evaluate([signal("paper", step, value)])
+    told = signals.transitions()
+    assert [row["state"] for row in told] == ["open", "recovering", "open", "recovering", "resolved"]
+    opened, ended = told[0], told[-1]
+    assert opened["evidence"] == [(START, 6.0), (START + timedelta(seconds=1), 7.0)]
+    assert (opened["opened_at"], opened["observed"], opened["peak"]) == (START + timedelta(seconds=1), 7.0, 7.0)
+    assert (ended["opened_at"], ended["resolved_at"]) == (opened["opened_at"], START + timedelta(seconds=6))
+    assert (ended["observed"], ended["peak"], ended["threshold"]) == (0.0, 11.0, 5.0)
+    assert len({row["alert_id"] for row in told}) == 1
+    assert len({row["policy_version"] for row in told}) == 1
+
+
+def test_a_tier_that_says_nothing_ends_nothing(world: World, policies: None) -> None:
+    signals = Signals(world)
+    signals.set_policies([{**DEFAULTS, "policy_id": "p"}])
+    signals.evaluate([signal("paper", 0, 6.0)])
+    signals.evaluate([])
+    assert signals.states() == {"p": "open"}
+    signals.evaluate([signal("paper", 2, 1.0)])
+    assert [row["state"] for row in signals.transitions()] == ["open", "resolved"]
+
+
+def test_evaluating_again_tells_nothing_twice(world: World, policies: None) -> None:
+    signals = Signals(world)
+    signals.set_policies([{**DEFAULTS, "policy_id": "p"}])
+    for _ in range(3):
+        signals.evaluate([signal("paper", 0, 6.0)])
+    assert world.client.command("select count() from quant.quant_alerts") == 1
+    # A transition that was not written down is, when the next evaluation runs.
+    world.client.command("truncate table quant.quant_alerts")
+    signals.evaluate([signal("paper", 1, 7.0)])
+    assert [row["state"] for row in signals.transitions()] == ["open"]
+
+
+def test_the_projects_policies_fit_their_signals(built: Client) -> None:
+    known = {row[0] for row in built.query("select metric_name from quant.metric_definitions").result_rows}
+    windows = {row[0] for row in built.query("select window from quant.metric_windows").result_rows}
+    rows = list(built.query("select * from quant.alert_policies").named_results())
+    names = {row["policy_id"] for row in rows}
+    assert len(rows) >= 8
+    for row in rows:
+        assert row["subject"] != "metric" or row["signal"] in known, row["policy_id"]
+        assert row["window"] in windows | {"any"}, row["policy_id"]
+        assert set(row["inhibited_by"].split()) <= names, row["policy_id"]
+        is_above = row["comparison"].endswith("above")
+        assert row["clear_threshold"] <= row["threshold"] if is_above else row["clear_threshold"] >= row["threshold"]
+        assert row["open_after"] >= 1
+        assert row["clear_after"] >= 1
