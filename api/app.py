@@ -8,7 +8,7 @@ from fastapi import Depends, FastAPI
 from api.deps import require_enabled
 from api.errors import install_error_handlers
 from api.frames import NewestFrames
-from api.routes import health, metrics, service, snapshot
+from api.routes import alerts, health, metrics, service, snapshot
 from api.warehouse import Warehouse
 from orchestration.settings import Settings
 
@@ -36,5 +36,6 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(service.router)
     app.include_router(metrics.router)
     app.include_router(snapshot.router, prefix=PREFIX, dependencies=[Depends(require_enabled)])
+    app.include_router(alerts.router, prefix=PREFIX, dependencies=[Depends(require_enabled)])
     app.include_router(health.router, prefix=PREFIX)
     return app

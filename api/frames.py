@@ -57,11 +57,16 @@ class NewestFrames:
         self._warehouse = warehouse
         self._moment = _Shared(lambda: warehouse.rows("newest_frame"), MOMENT_SECONDS)
         self._strategies = _Shared(lambda: warehouse.rows("strategies"), ROWS_SECONDS)
+        self._alerts = _Shared(lambda: warehouse.rows("active_alerts"), ROWS_SECONDS)
         self._frames: OrderedDict[Scope, tuple[object, _Shared[Rows]]] = OrderedDict()
 
     async def strategies(self) -> Rows:
         """Every strategy: strategy_id, strategy_name."""
         return await self._strategies.get()
+
+    async def alerts(self) -> Rows:
+        """Every alert that is not resolved."""
+        return await self._alerts.get()
 
     async def frame(self, scope: Scope) -> tuple[Rows, float]:
         """The rows of the newest frame, and the seconds since they were read.

@@ -31,6 +31,68 @@ class Metric(BaseModel):
     meta: dict[str, Any]
 
 
+class Evidence(BaseModel):
+    """A frame that counted towards the opening of an alert."""
+
+    as_of: datetime
+    value: float
+
+
+class Alert(BaseModel):
+    """An episode: from its opening to its end."""
+
+    alert_id: str
+    policy_id: str
+    policy_version: str = Field(description="Version of the policy under which it opened.")
+    metric_name: str = Field(description="Name of the metric, or of the pipeline's signal.")
+    strategy_id: str = Field(description="Empty: over all strategies.")
+    strategy_name: str
+    account: str = Field(description="Empty: over all accounts.")
+    window: str = Field(description="Empty for signals of the pipeline.")
+    severity: Literal["critical", "warning", "info"]
+    category: Literal["strategy", "data"] = Field(description="`data`: about the numbers, not about the strategy.")
+    threshold: float
+    observed: float | None = Field(description="Value at the last change of `state`.")
+    peak: float = Field(description="The worst value up to then.")
+    state: Literal["open", "recovering", "no_data", "resolved"]
+    opened_at: datetime
+    updated_at: datetime = Field(description="When `state` last changed.")
+    resolved_at: datetime | None
+    reason: str = Field(description="Why `state` changed, where it was not the value.")
+    runbook: str
+    evidence: list[Evidence]
+    acknowledged_by: str
+    acknowledged_at: datetime | None
+    acknowledgement: str
+    silenced_until: datetime | None
+
+
+class AlertsResponse(BaseModel):
+    """Body of `GET alerts`."""
+
+    ok: Literal[True] = True
+    alerts: list[Alert] = Field(description="From the last opened to the first.")
+    truncated: bool = Field(description="There are more than `limit`.")
+
+
+class AlertChange(BaseModel):
+    """Something that happened to an alert."""
+
+    at: datetime
+    state: str = Field(description="The new state, or acknowledge, silence, unsilence.")
+    observed: float | None
+    reason: str
+    actor: str = Field(description="Who did it; empty for what the policy did.")
+
+
+class AlertResponse(BaseModel):
+    """Body of `GET alerts/{alert_id}`."""
+
+    ok: Literal[True] = True
+    alert: Alert
+    history: list[AlertChange]
+
+
 class Frame(BaseModel):
     """The metrics of one (strategy, account, window) at one moment."""
 
@@ -42,6 +104,9 @@ class Frame(BaseModel):
     frame_age_seconds: float = Field(description="Time from `as_of` to this response; 0 for a frame of the past.")
     quality: Quality = Field(description="The worst quality of the metrics that have a value.")
     metrics: list[Metric]
+    alerts: list[Alert] = Field(
+        description="Alerts that were not resolved then: of this scope and window, and those about the numbers."
+    )
 
 
 class SnapshotResponse(BaseModel):

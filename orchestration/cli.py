@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from api.command import api
+from orchestration.alerts.command import alerts
 from orchestration.defs.command import dagster
 from orchestration.desk.command import desk
 from orchestration.doctor.command import doctor
@@ -60,6 +61,7 @@ app.command()(load)
 app.command()(doctor)
 app.command()(warehouse)
 app.command()(frame)
+app.add_typer(alerts, name="alerts")
 app.command()(backfill)
 app.command()(verify)
 

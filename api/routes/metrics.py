@@ -1,5 +1,6 @@
 """GET /metrics: the state of the pipeline for Prometheus, read from the warehouse at each scrape."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -25,22 +26,25 @@ async def metrics(warehouse: WarehouseDep) -> Response:
     """Gauges of mirrors and stages. Answers without the warehouse too, with `jangar_quant_warehouse_up 0`."""
     mirrors: Rows | None
     stages: Rows
+    alerts: Rows
     try:
         mirrors, stages = await warehouse.rows("mirrors"), await warehouse.rows("pipeline_health")
+        alerts = await warehouse.rows("active_alerts")
     except WarehouseUnavailable:
-        mirrors, stages = None, []
+        mirrors, stages, alerts = None, [], []
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Scrape(mirrors, stages))
+    registry.register(_Scrape(mirrors, stages, alerts))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
 class _Scrape(Collector):
     """What one scrape found. `mirrors` is None when the warehouse did not answer."""
 
-    def __init__(self, mirrors: Rows | None, stages: Rows) -> None:
+    def __init__(self, mirrors: Rows | None, stages: Rows, alerts: Rows) -> None:
         self._is_up = mirrors is not None
         self._mirrors = mirrors or []
         self._stages = stages
+        self._alerts = Counter((alert["policy_id"], alert["severity"]) for alert in alerts)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         yield _gauge("warehouse_up", "1 when the warehouse answers.", (), [((), float(self._is_up))])
@@ -60,6 +64,12 @@ class _Scrape(Collector):
         ):
             found = [((m["slot"],), value(m)) for m in self._mirrors]
             yield _gauge(name, help_text, ("slot",), found)
+        yield _gauge(
+            "alerts_active",
+            "Alerts that are not resolved; none has no series.",
+            ("policy", "severity"),
+            self._alerts.items(),
+        )
         yield _gauge(
             "stage_lag_seconds",
             "Age of what a stage has processed.",

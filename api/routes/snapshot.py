@@ -6,6 +6,7 @@ from typing import Annotated, Any, get_args
 
 from fastapi import APIRouter, Query
 
+from api.alerts import alert_of, alerts_at, concerns
 from api.deps import FramesDep, WarehouseDep
 from api.errors import ApiError
 from api.frames import NewestFrames, Scope
@@ -50,6 +51,10 @@ async def snapshot(
     if not rows:
         await _explain_absence(warehouse, strategy_id, account, as_of)
     metrics = [_metric(row, seconds) for row in rows]
+    if as_of is None:
+        active = [alert for alert in map(alert_of, await frames.alerts()) if concerns(alert, scope)]
+    else:
+        active = await alerts_at(warehouse, scope, as_of)
     frame_as_of = max(metric.as_of for metric in metrics)
     valued = [metric.quality for metric in metrics if metric.status == "ok"]
     return SnapshotResponse(
@@ -62,6 +67,7 @@ async def snapshot(
             frame_age_seconds=0 if as_of else max(0.0, round((now - frame_as_of).total_seconds(), 3)),
             quality=max(valued, key=_WORSE.__getitem__) if valued else "insufficient_data",
             metrics=metrics,
+            alerts=active,
         )
     )
 

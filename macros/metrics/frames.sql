@@ -29,8 +29,7 @@
     from
         (
             {%- for bundle in bundles_of(families) %}
-                {{ bundle_rows(bundle) }}
-                {{ "union all" if not loop.last }}
+                {{ bundle_rows(bundle) }} {{ "union all" if not loop.last }}
             {%- endfor %}
         )
 {% endmacro %}
