@@ -433,6 +433,23 @@
     )
 {% endmacro %}
 
+{# Rows of the ledger as they stood at a revision, with a condition that names its columns, under the name of ledger. #}
+{% macro ledger_at(until, condition) -%}
+    (
+        select ledger.*
+        from {{ ref("position_ledger") }} as ledger final
+        where {{ condition }} and ledger.revision <= {{ until }}
+        union all
+        select ledger.*
+        from {{ ref("position_ledger") }} as ledger
+        where
+            {{ condition }}
+            and superseded_by > {{ until }}
+            and ledger.revision <= {{ until }}
+    ) as ledger
+    where true
+{%- endmacro %}
+
 {# Changes of keys, which are one constant (see pending_position_ledger), as rows; and their keys alone. #}
 {% macro changed_rows(changes) -%}
     (

@@ -123,7 +123,7 @@
     having max(ingested_at) > done
 {% endmacro %}
 
-{# The first hour of which holding_hour does not, or no longer, know the flips. #}
+{# The first hour of which holding_hour does not, or no longer, know the flips, or was not known to. #}
 {% macro flips_until() -%}
     (
         select min(until)
@@ -136,10 +136,13 @@
                 select toStartOfHour(executed_at) as until
                 from {{ ref("position_ledger") }}
                 where
-                    revision > (
-                        select max(ledger_revision)
-                        from {{ ref("holding_hour") }}
-                        where hour_at = toDateTime(0, 'UTC') and account = ''
+                    revision > least(
+                        (
+                            select max(ledger_revision)
+                            from {{ ref("holding_hour") }}
+                            where hour_at = toDateTime(0, 'UTC') and account = ''
+                        ),
+                        {{ known_until("ledger") }}
                     )
                     and notEmpty(account)
             )

@@ -37,7 +37,7 @@
             'live_edge_refresh', 'live_market_refresh', 'live_holding_refresh', 'live_scope_refresh',
         ],
         'from_positions': [
-            'live_position_refresh', 'known_state_refresh', 'live_flow_refresh', 'latest_light_refresh',
+            'live_position_refresh', 'live_flow_refresh', 'known_state_refresh', 'latest_light_refresh',
         ],
         'medium': [
             'live_path_refresh', 'live_feed_refresh', 'live_order_refresh',

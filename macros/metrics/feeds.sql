@@ -231,12 +231,13 @@
                         (executed_at, sequence, fill_id) as first_at,
                         toUInt8(position_before != 0) as was_open,
                         [executed_at] as moments
-                    from {{ ref("position_ledger") }} final
-                    where
-                        toStartOfHour(executed_at) >= read_from
-                        and toStartOfHour(executed_at) <= toStartOfHour({{ as_of() }})
-                        and executed_at <= {{ as_of() }}
-                        and {{ is_known("ledger", "revision") }}
+                    from
+                        {{
+                            known_ledger(
+                                "toStartOfHour(executed_at) >= read_from and executed_at <= " ~ as_of()
+                                ~ " and toStartOfHour(executed_at) <= toStartOfHour(" ~ as_of() ~ ")"
+                            )
+                        }}
                         and {{ is_flip() }}
                     {%- if since %}
                         union all

@@ -19,11 +19,8 @@
                 {%- for sum in of_trades %} 0 as {{ sum }}, {%- endfor %}
                 toDateTime64(0, 6, 'UTC') as last_trade_at,
                 max(executed_at) as last_fill_at
-            from {{ ref("position_ledger") }} as ledger final
-            where
-                {{ is_unrolled("executed_at") }}
-                and executed_at <= {{ as_of() }}
-                and {{ is_known("ledger", "revision") }}
+            from
+                {{ known_ledger(is_unrolled("executed_at") ~ " and executed_at <= " ~ as_of()) }}
                 and event = 'fill'
             group by account, strategy_id, at
             union all
@@ -41,24 +38,22 @@
             where
                 {{ is_unrolled("traded_at") }}
                 and traded_at <= {{ as_of() }}
-                and {{ is_known("ledger", "intDiv(revision, 2)") }}
+                and {{ is_known("trades", "intDiv(revision, 2)") }}
             group by account, strategy_id, at
-            {%- if not is_live() %}
-                union all
-                -- Trades that went on later, as they were.
-                select
-                    account,
-                    strategy_id,
-                    at,
-                    toStartOfHour(at) as hour_at,
-                    'trade' as kind,
-                    {%- for sum in of_fills %} 0 as {{ sum }}, {%- endfor %}
-                    {{ trade_sums() }},
-                    max(at) as last_trade_at,
-                    toDateTime64(0, 6, 'UTC') as last_fill_at
-                from ({{ trades_under_way() }}) as trade
-                group by account, strategy_id, at
-            {%- endif %}
+            union all
+            -- Trades that went on later, as they were.
+            select
+                account,
+                strategy_id,
+                at,
+                toStartOfHour(at) as hour_at,
+                'trade' as kind,
+                {%- for sum in of_fills %} 0 as {{ sum }}, {%- endfor %}
+                {{ trade_sums() }},
+                max(at) as last_trade_at,
+                toDateTime64(0, 6, 'UTC') as last_fill_at
+            from ({{ trades_under_way() }}) as trade
+            group by account, strategy_id, at
             union all
             select
                 account,
@@ -130,12 +125,19 @@
     with
         (
             select (groupUniqArray(order_id), min(first_closed_at))
-            from {{ ref("trade") }} final
-            where
-                first_closed_at <= {{ as_of() }}
-                and (
-                    traded_at > {{ as_of() }}
-                    or not {{ is_known("ledger", "intDiv(revision, 2)") }}
+            from
+                (
+                    select order_id, first_closed_at
+                    from {{ ref("trade") }} final
+                    where first_closed_at <= {{ as_of() }} and traded_at > {{ as_of() }}
+                    union all
+                    -- Also those that are not there any more, or began elsewhere: none
+                    -- of their rows changed before the hours that are read row by row.
+                    select order_id, least(first_closed_at, rolled_until)
+                    from {{ ref("trade") }}
+                    where
+                        not {{ is_known("trades", "intDiv(revision, 2)") }}
+                        and notEmpty(account)
                 )
         ) as under_way
     select
@@ -146,12 +148,14 @@
         sum(ledger.closing_fee) as closing_fee,
         sum(toFloat64(closed_quantity) * ledger.holding_seconds)
         / toFloat64(sum(closed_quantity)) as holding_seconds
-    from {{ ref("position_ledger") }} as ledger final
-    where
-        notEmpty(under_way .1)
-        and toStartOfHour(executed_at) >= toStartOfHour(under_way .2)
-        and executed_at <= {{ as_of() }}
-        and {{ is_known("ledger", "revision") }}
+    from
+        {{
+            known_ledger(
+                "notEmpty(under_way .1) and toStartOfHour(executed_at) >= toStartOfHour(under_way .2)"
+                ~ " and executed_at <= " ~ as_of(),
+                "trades",
+            )
+        }}
         and order_id in (select arrayJoin(under_way .1))
         and closed_quantity > 0
     group by account, strategy_id, symbol, order_id

@@ -1,7 +1,7 @@
 {# What was known: rows that the warehouse had taken in by the tick of `known_at`.
 
    A late fill changes what is true of a moment, not what was known then. A tick fixes how far it reads the snapshots
-   (live_scope) and the ledger (live_position); its later stages, and a frame at (as_of, known_at), leave out what came
+   (live_scope), the ledger (live_position) and the trades (live_flow), which follow the ledger beside it; its later stages, and a frame at (as_of, known_at), leave out what came
    with a later tick. #}
 {# Whether a row counts, by a column of known_state and the number of the row. #}
 {% macro is_known(column, number) -%}
@@ -13,8 +13,8 @@
 {# How far the warehouse was, by a column of known_state. #}
 {% macro known_until(column) -%}
     {%- if is_grid() -%} toUInt64(-1)
-    {%- elif is_within_tick() and model.name == "pending_live_position" -%}
-        {{ ledger_revision() }}
+    {%- elif is_within_tick() and column == "trades" -%} trades_until
+    {%- elif is_within_tick() and model.name == "pending_live_position" -%} ledger_until
     {%- elif is_within_tick() -%}
         (select max(ledger) from {{ ref('live_position') }} where as_of = {{ as_of() }})
     {%- elif is_live() -%}
@@ -23,17 +23,38 @@
             from {{ ref('known_state') }}
             where as_of = {{ as_of() }}
         )
-    {%- else -%} known_state.{{ {"snapshots": 1, "ledger": 2}[column] }}
+    {%- else -%} known_state.{{ {"snapshots": 1, "ledger": 2, "trades": 4}[column] }}
     {%- endif -%}
 {%- endmacro %}
 
-{# The last revision of the ledger; a refresh has two. #}
-{% macro ledger_revision() -%}
+{# Rows of the ledger as they were known, with a condition that names its columns, under the name of ledger: as of the
+   tick's revision of the ledger, or of the one that the trades had followed then. #}
+{% macro known_ledger(condition, column="ledger") -%}
+    {%- if is_live() or is_grid() -%}
+        {{ ref("position_ledger") }} as ledger final
+        where {{ condition }} and {{ is_known(column, "ledger.revision") }}
+    {%- else -%} {{ ledger_at(known_until(column), condition) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{# The constants that a tick's stages name: the last revision of the ledger, of which a refresh has two, and the one that
+   the trades had followed. Once in a query: either may move on while it is planned. #}
+{% macro ledger_until() -%}
     (
         select max(revision) + 1
         from {{ ref('position_ledger') }}
         where toStartOfHour(executed_at) = toDateTime(0, 'UTC') and account = ''
-    )
+    ) as ledger_until
+{%- endmacro %}
+{% macro trades_until() -%}
+    least(
+        {{ known_until("ledger") }},
+        (
+            select intDiv(max(revision), 2)
+            from {{ ref('trade') }}
+            where toStartOfHour(traded_at) = toDateTime(0, 'UTC') and account = ''
+        )
+    ) as trades_until
 {%- endmacro %}
 
 {# Up to when the mirror was complete: as the tick found it, and behind the newest tick as it is now. #}
@@ -63,14 +84,16 @@
                         (
                             select toNullable(max(watermark))
                             from {{ ref("stg_mirror__progress") }}
-                        )
+                        ),
+                        toUInt64(-1)
                     ) as state
                 from system.one
                 where
                     {{ known_at() }} > (select max(as_of) from {{ ref("known_state") }})
                 union all
                 select
-                    2 as priority, (snapshots, ledger, toNullable(watermark)) as state
+                    2 as priority,
+                    (snapshots, ledger, toNullable(watermark), trades) as state
                 from
                     (
                         select *
@@ -81,7 +104,8 @@
                     )
                 union all
                 select
-                    3 as priority, (snapshots, ledger, toNullable(watermark)) as state
+                    3 as priority,
+                    (snapshots, ledger, toNullable(watermark), trades) as state
                 from (select * from {{ ref("known_state") }} order by as_of limit 1)
             )
     ) as known_state,
@@ -89,6 +113,33 @@
 {%- endmacro %}
 
 {% macro known_at() -%} toDateTime64({known_at:DateTime64(3)}, 3, 'UTC') {%- endmacro %}
+
+{# Whether a row of order_outcome counts, by the constant written_until and what it became known with. One that was written soon behind its last moment
+   counts from its moments on (see settled_at): it is written anew while fills and quotes come in. One that came late
+   counts from when it was written. A build of the table anew forgets what was known before. #}
+{% macro is_outcome_known() -%}
+    intDiv(revision, 2)
+    <= greatest(written_until, toUnixTimestamp64Milli(toDateTime64(last_at, 3)) + 90000)
+{%- endmacro %}
+
+{# In epoch milliseconds. #}
+{% macro written_until() -%}
+    {%- if is_live() -%} toUnixTimestamp64Milli({{ as_of() }} - interval 20 second)
+    {%- else -%}
+        if(
+            known_state .1 = toUInt64(-1)
+            or {{ known_at() }} < (
+                select max(metadata_modification_time)
+                from system.tables
+                where
+                    database = '{{ ref("order_outcome").schema }}'
+                    and name = 'order_outcome'
+            ),
+            toInt64(9000000000000000),
+            toUnixTimestamp64Milli({{ known_at() }} - interval 20 second)
+        )
+    {%- endif -%}
+{%- endmacro %}
 
 {# Whether a row of the technical-analysis pipeline counts, by when that pipeline wrote it. A second of grace: what it
    stamped before is visible to the stage that reads it. #}

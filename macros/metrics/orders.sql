@@ -154,6 +154,7 @@
     with
         (select min(edge_at) from ({{ edge_rows() }})) as oldest_edge,
         {{ settled_at() }} as settled_at,
+        {{ written_until() }} as written_until,
         orders as (
             select
                 orders.*,
@@ -169,6 +170,7 @@
             where
                 toStartOfHour(last_at) >= toStartOfHour(oldest_edge)
                 and submitted_at <= {{ as_of() }}
+                and {{ is_outcome_known() }}
         )
     select
         account,

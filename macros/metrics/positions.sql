@@ -176,11 +176,13 @@
                                 position_after as quantity,
                                 open_cost,
                                 price
-                            from {{ ref("position_ledger") }} final
-                            where
-                                {{ is_unrolled("executed_at") }}
-                                and executed_at <= {{ as_of() }}
-                                and {{ is_known("ledger", "revision") }}
+                            from
+                                {{
+                                    known_ledger(
+                                        is_unrolled("executed_at")
+                                        ~ " and executed_at <= " ~ as_of()
+                                    )
+                                }}
                             union all
                             select
                                 account,

@@ -51,6 +51,7 @@ class RunningUp:
             "JANGAR_QUANT_STATE_DIR": str(self.state_dir),
             "JANGAR_QUANT_DESK_HISTORY_DAYS": str(HISTORY_DAYS),
             # The tests that run beside it need the cores, too.
+            "JANGAR_TORGHUT_QUANT_COMPUTE_INTERVAL_MS": "4000",
             "JANGAR_TORGHUT_QUANT_MEDIUM_COMPUTE_INTERVAL_MS": "15000",
             "JANGAR_TORGHUT_QUANT_HEAVY_COMPUTE_INTERVAL_MS": "60000",
             **self.ports,

@@ -100,6 +100,7 @@ def test_a_backfill_of_a_scope_writes_that_scope_alone(desk: World) -> None:
     }
 
 
+@pytest.mark.slow
 def test_an_interrupted_backfill_goes_on_and_leaves_what_a_whole_one_does(desk: World) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(desk, request(), stop_after=1)
@@ -142,6 +143,7 @@ def test_a_backfill_that_was_killed_goes_on(desk: World) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_backfill_stays_behind_the_live_tiers(desk: World) -> None:
     newest = desk.client.query("select tier, max(as_of) from quant.quant_metrics_series group by tier").result_rows
     behind = min(moment for _, moment in newest)
@@ -233,7 +235,6 @@ def test_live_frames_are_what_was_known_then(desk: World) -> None:
     assert found.differences == []
 
 
-@pytest.mark.xfail(reason="frames take in fills that came later than known_at", strict=True)
 def test_a_late_fill_changes_no_frame_that_was_stored_before(desk: World) -> None:
     desk.order(Order("buy", D(50), D(90), START, "paper-crypto", "BTC/USD", fee=D(1)))
     desk.batch()

@@ -157,7 +157,7 @@ class Desk:
 
 def _moments(seed: int) -> list[datetime]:
     rng = random.Random(seed)
-    drawn = [after(round(rng.uniform(0, 76 * 3600), 3)) for _ in range(2)]
+    drawn = [after(round(rng.uniform(0, 76 * 3600), 3))]
     # At the seam of two hours, and when all is over.
     return [*drawn, after(10 * 3600), after(100 * 3600)]
 

@@ -2,4 +2,4 @@
 select {{ ledger_head_columns() }}
 from {{ ref("position_ledger") }}
 -- The cursors too: how far the heads are there.
-where bitAnd(revision, 1) = 1 or account = ''
+where superseded_by = 0 and (bitAnd(revision, 1) = 1 or account = '')

@@ -173,8 +173,24 @@ with
 select *
 from
     (
-        select * except (is_last), 2 * (intDiv(done .3, 2) + 1) + is_last as revision
+        select
+            * except (is_last),
+            2 * (intDiv(done .3, 2) + 1) + is_last as revision,
+            0 as superseded_by
         from ledger_rows
+        union all
+        -- What stood until now, for those who ask what was known before.
+        select
+            ledger.* replace (
+                1 as is_deleted, 2 * (intDiv(done .3, 2) + 1) as superseded_by
+            )
+        from {{ ref("position_ledger") }} as ledger final
+        inner join {{ changed_rows("late_changes") }} as change using ({{ key }})
+        where
+            toStartOfHour(executed_at)
+            >= toStartOfHour(arrayMin(late_changes.first_change .1))
+            and ({{ key }}) in {{ late_keys }}
+            and ({{ moment }}) >= change.first_change
         union all
         -- The cursors: rows that no reader sees, as they are marked deleted, and
         -- their account
@@ -198,7 +214,8 @@ from
             {%- endfor %}
             null as holding_seconds,
             1 as is_deleted,
-            2 * (intDiv(done .3, 2) + 1) as revision
+            2 * (intDiv(done .3, 2) + 1) as revision,
+            0 as superseded_by
         from
             (
                 select

@@ -39,12 +39,14 @@ with
             sum(closing_fee) as closing_fee,
             sum(toFloat64(closed_quantity) * holding_seconds)
             / toFloat64(quantity) as holding_seconds
-        from {{ ref("position_ledger") }} final
-        where
-            toStartOfHour(executed_at)
-            >= toStartOfHour(arrayMin(arrayPushBack(former .5, changed .2)))
-            and order_id in (select arrayJoin(changed .1))
-            and closed_quantity > 0
+        from
+            {{
+                ledger_at(
+                    "ledger_until",
+                    "toStartOfHour(executed_at) >= toStartOfHour(arrayMin(arrayPushBack(former.5, changed.2)))"
+                    ~ " and order_id in (select arrayJoin(changed.1)) and closed_quantity > 0",
+                )
+            }}
         group by {{ key }}
     ),
     versions as (

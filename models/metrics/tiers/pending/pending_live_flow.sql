@@ -1,4 +1,10 @@
 {{ config(meta={"stage_before": "live_position"}) }}
 -- depends_on: {{ ref("live_position") }}
 -- depends_on: {{ ref("live_edge") }}
-{{ stage(scope_flows()) }}
+-- depends_on: {{ ref("live_flow") }}
+-- depends_on: {{ ref("trade") }}
+with {{ trades_until() }}
+select *, trades_until as trade_revision
+from ({{ stage(scope_flows()) }})
+-- Once for a moment: what is stored of it is what is known of it.
+where as_of > (select max(as_of) from {{ ref("live_flow") }})

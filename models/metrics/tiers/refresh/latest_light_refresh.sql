@@ -1,6 +1,5 @@
-{{ config(refreshable=after(["live_flow_refresh", "known_state_refresh"], append=false)) }}
+{{ config(refreshable=after(["known_state_refresh"], append=false)) }}
 {{ materialization_target_table(ref("latest_light")) }}
--- depends_on: {{ ref("live_flow_refresh") }}
 -- depends_on: {{ ref("known_state_refresh") }}
 select *
 from {{ ref("light_frame") }} {{ refresh_settings() }}
