@@ -20,6 +20,13 @@ from tests.ports import free_ports
 from tests.waiting import wait_for
 
 HISTORY_DAYS = 3
+# The tests that run beside it need the cores, too.
+IS_CROWDED = "PYTEST_XDIST_WORKER" in os.environ
+SLOW_PACE = {
+    "JANGAR_TORGHUT_QUANT_COMPUTE_INTERVAL_MS": "4000",
+    "JANGAR_TORGHUT_QUANT_MEDIUM_COMPUTE_INTERVAL_MS": "15000",
+    "JANGAR_TORGHUT_QUANT_HEAVY_COMPUTE_INTERVAL_MS": "60000",
+}
 QUANT = "/api/torghut/trading/control-plane/quant"
 
 
@@ -30,6 +37,7 @@ class RunningUp:
     state_dir: Path
     environment: dict[str, str] = field(default_factory=dict)
     arguments: tuple[str, ...] = ("--no-dagster",)
+    pace: dict[str, str] = field(default_factory=lambda: SLOW_PACE if IS_CROWDED else {})
     process: subprocess.Popen[bytes] | None = None
     offset: int = 0
 
@@ -50,10 +58,7 @@ class RunningUp:
             **{k: v for k, v in os.environ.items() if not k.startswith(own)},
             "JANGAR_QUANT_STATE_DIR": str(self.state_dir),
             "JANGAR_QUANT_DESK_HISTORY_DAYS": str(HISTORY_DAYS),
-            # The tests that run beside it need the cores, too.
-            "JANGAR_TORGHUT_QUANT_COMPUTE_INTERVAL_MS": "4000",
-            "JANGAR_TORGHUT_QUANT_MEDIUM_COMPUTE_INTERVAL_MS": "15000",
-            "JANGAR_TORGHUT_QUANT_HEAVY_COMPUTE_INTERVAL_MS": "60000",
+            **self.pace,
             **self.ports,
             **self.environment,
         }

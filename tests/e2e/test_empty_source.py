@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.running import QUANT, RunningUp
+from tests.template import copy_of_built_warehouse
 from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningUp]:
-    running = RunningUp(tmp_path_factory.mktemp("empty") / "state", arguments=("--no-desk", "--no-dagster"))
+    state = tmp_path_factory.mktemp("empty") / "state"
+    copy_of_built_warehouse(tmp_path_factory, state)
+    running = RunningUp(state, arguments=("--no-desk", "--no-dagster"), pace={})
     running.start()
     try:
         running.wait_until_up()

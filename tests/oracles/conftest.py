@@ -1,51 +1,24 @@
 """A warehouse with the dbt project built in it, advanced tick by tick, and rows written as the mirror writes them."""
 
-import os
-import signal
-import subprocess
-import sys
-import urllib.request
 from collections.abc import Iterator
 
 import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from orchestration.settings import Settings, get_settings
+from orchestration.settings import Settings
 from orchestration.transform.build import build
 from tests.oracles.world import REPLACED, VIEWS, World
-from tests.ports import free_port
-from tests.waiting import wait_for
+from tests.template import copy_of_built_warehouse, running_warehouse
 
 
 @pytest.fixture(scope="session")
 def warehouse_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Settings of an embedded warehouse of these tests alone: they write into the databases of the mirror."""
-    state, port = tmp_path_factory.mktemp("oracles"), free_port()
-    patch = pytest.MonkeyPatch()
-    patch.setenv("JANGAR_QUANT_STATE_DIR", str(state))
-    patch.setenv("JANGAR_QUANT_WAREHOUSE_PORT", str(port))
-    patch.setenv("JANGAR_TORGHUT_QUANT_CONTROL_PLANE_ENABLED", "true")
-    get_settings.cache_clear()
-    with (state / "warehouse.log").open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "orchestration", "warehouse"],
-            env=dict(os.environ),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        wait_for(
-            lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=1).status == 200,
-            60,
-            "the warehouse answers",
-        )
-        yield get_settings()
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=30)
-        patch.undo()
-        get_settings.cache_clear()
+    state = tmp_path_factory.mktemp("oracles") / "state"
+    copy_of_built_warehouse(tmp_path_factory, state)
+    with running_warehouse(state) as settings:
+        yield settings
 
 
 @pytest.fixture(scope="session")

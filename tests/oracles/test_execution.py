@@ -694,7 +694,7 @@ def _write(world: World, known: Known) -> None:
         partial(world, order, at, quantity, price, total)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_random_orders_in_random_windows_equal_plain_python(world: World, seed: int) -> None:
     rng = random.Random(seed)
     strategies = [str(world.strategy(name)) for name in ("first", "second")]

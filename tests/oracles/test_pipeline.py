@@ -387,7 +387,7 @@ class Past:
         )
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_random_data_point_by_point(world: World, seed: int) -> None:
     past = Past(world, seed)
     (opened, _), (_, early), (monday, last) = past.SESSIONS[-3:]

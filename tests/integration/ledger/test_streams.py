@@ -241,7 +241,7 @@ common: dict[str, Any] = {
 
 
 @pytest.mark.timeout(300)
-@settings(max_examples=5, derandomize=True, **common)
+@settings(max_examples=8, derandomize=True, **common)
 @streams
 def test_streams_end_in_the_books_ledger(source: Source, drawn: list[Stream], seed: int, batches: int) -> None:
     check(source, drawn, seed, batches)

@@ -67,6 +67,7 @@ def fragile_lab(fragile_postgres: EmbeddedPostgres, mirror_warehouse: Warehouse)
         lab.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.timeout(600)
 def test_crash(fragile_lab: Lab, fragile_postgres: EmbeddedPostgres, tmp_path: Path, seed: int) -> None:
