@@ -8,7 +8,8 @@ from fastapi import Depends, FastAPI
 from api.deps import require_enabled
 from api.errors import install_error_handlers
 from api.frames import NewestFrames
-from api.routes import alerts, health, metrics, service, snapshot
+from api.routes import alerts, health, metrics, series, service, snapshot, stream
+from api.stream.hub import Hub
 from api.warehouse import Warehouse
 from orchestration.settings import Settings
 
@@ -21,6 +22,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
+        await app.state.hub.close()
         await app.state.warehouse.close()
 
     app = FastAPI(
@@ -32,10 +34,13 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.warehouse = Warehouse(settings)
     app.state.frames = NewestFrames(app.state.warehouse)
+    app.state.hub = Hub(app.state.warehouse, app.state.frames)
     install_error_handlers(app)
     app.include_router(service.router)
     app.include_router(metrics.router)
     app.include_router(snapshot.router, prefix=PREFIX, dependencies=[Depends(require_enabled)])
+    app.include_router(series.router, prefix=PREFIX, dependencies=[Depends(require_enabled)])
+    app.include_router(stream.router, prefix=PREFIX, dependencies=[Depends(require_enabled)])
     app.include_router(alerts.router, prefix=PREFIX, dependencies=[Depends(require_enabled)])
     app.include_router(health.router, prefix=PREFIX)
     return app

@@ -1,5 +1,7 @@
 """The command `jangar-quant api`."""
 
+from types import FrameType
+
 from orchestration.logs import configure_logging
 from orchestration.settings import get_settings
 
@@ -15,11 +17,22 @@ def api() -> None:
 
     settings = get_settings()
     configure_logging("api", settings.log_level)
-    uvicorn.run(
-        create_app(settings),
-        host=settings.api_host,
-        port=settings.api_port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=STOP_SECONDS,
-    )
+    app = create_app(settings)
+
+    class Server(uvicorn.Server):
+        """Ends the streams first, which would keep it from stopping."""
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            app.state.hub.end()
+            super().handle_exit(sig, frame)
+
+    Server(
+        uvicorn.Config(
+            app,
+            host=settings.api_host,
+            port=settings.api_port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=STOP_SECONDS,
+        )
+    ).run()

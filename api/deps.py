@@ -6,6 +6,7 @@ from fastapi import Depends, Request
 
 from api.errors import ApiError
 from api.frames import NewestFrames
+from api.stream.hub import Hub
 from api.warehouse import Warehouse
 from orchestration.settings import Settings
 
@@ -23,7 +24,14 @@ def _frames(request: Request) -> NewestFrames:
 
 
 SettingsDep = Annotated[Settings, Depends(_settings)]
+
+
+def _hub(request: Request) -> Hub:
+    return cast(Hub, request.app.state.hub)
+
+
 WarehouseDep = Annotated[Warehouse, Depends(_warehouse)]
+HubDep = Annotated[Hub, Depends(_hub)]
 FramesDep = Annotated[NewestFrames, Depends(_frames)]
 
 

@@ -1,11 +1,13 @@
 """The newest frames, read from the warehouse once per frame however many ask for it."""
 
 import asyncio
+import json
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from api.models import Metric
 from api.warehouse import Warehouse
 
 T = TypeVar("T")
@@ -16,6 +18,8 @@ Rows = list[dict[str, Any]]
 MOMENT_SECONDS = 0.2
 # A frame is read again after this even when no newer one is there: it ages, and turns stale.
 ROWS_SECONDS = 1.0
+# Seeds change with a build.
+SEED_SECONDS = 60.0
 SCOPES = 1024
 
 
@@ -50,6 +54,12 @@ class _Shared(Generic[T]):
         return time.monotonic() - self._read_at
 
 
+def metric_of(row: dict[str, Any], seconds: float) -> Metric:
+    """A row of a frame, `seconds` after it was read."""
+    freshness = row["freshness_seconds"] + seconds
+    return Metric(**{**row, "meta": json.loads(row["meta"] or "{}"), "freshness_seconds": freshness})
+
+
 class NewestFrames:
     """The rows of `latest_frame` and of `strategies`, shared by all requests."""
 
@@ -57,12 +67,22 @@ class NewestFrames:
         self._warehouse = warehouse
         self._moment = _Shared(lambda: warehouse.rows("newest_frame"), MOMENT_SECONDS)
         self._strategies = _Shared(lambda: warehouse.rows("strategies"), ROWS_SECONDS)
+        self._definitions = _Shared(lambda: warehouse.rows("metric_definitions"), SEED_SECONDS)
+        self._levels = _Shared(lambda: warehouse.rows("series_levels"), SEED_SECONDS)
         self._alerts = _Shared(lambda: warehouse.rows("active_alerts"), ROWS_SECONDS)
         self._frames: OrderedDict[Scope, tuple[object, _Shared[Rows]]] = OrderedDict()
 
     async def strategies(self) -> Rows:
         """Every strategy: strategy_id, strategy_name."""
         return await self._strategies.get()
+
+    async def definitions(self) -> Rows:
+        """Every metric with its definition, by name."""
+        return await self._definitions.get()
+
+    async def levels(self) -> Rows:
+        """How finely the series keeps what, the finest first."""
+        return await self._levels.get()
 
     async def alerts(self) -> Rows:
         """Every alert that is not resolved."""

@@ -116,6 +116,37 @@ class SnapshotResponse(BaseModel):
     frame: Frame
 
 
+class MetricSeries(BaseModel):
+    """One metric at every moment of the axis."""
+
+    unit: str
+    values: list[float | None] = Field(description="Null: no value, or nothing was computed then.")
+    quality: list[str] = Field(description="Empty: nothing was computed then.")
+
+
+class Series(BaseModel):
+    """Metrics of one (strategy, account, window) over time, all on one axis."""
+
+    strategy_id: str = Field(description="Empty: the whole account.")
+    strategy_name: str
+    account: str = Field(description="Empty: all accounts.")
+    window: Window
+    start: datetime = Field(serialization_alias="from")
+    end: datetime = Field(serialization_alias="to")
+    resolution: Literal["full", "minute", "hour"] = Field(description="How finely the series keeps the time asked for.")
+    step_seconds: int | None = Field(description="Distance of the moments; null where they were picked.")
+    times: list[datetime]
+    metrics: dict[str, MetricSeries]
+
+
+class SeriesResponse(BaseModel):
+    """Body of `GET series`."""
+
+    ok: Literal[True] = True
+    series: Series
+    previous: Series | None = Field(description="The period of the same length before, if it was asked for.")
+
+
 class Stage(BaseModel):
     """Health of one stage of the pipeline."""
 

@@ -1,13 +1,14 @@
 """The API's only way to data: queries on the `api_*` views of the warehouse, most of them named in `queries/`."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from clickhouse_connect.driver.asyncclient import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.query import QueryResult
 
 from api.errors import WarehouseUnavailable
 from orchestration.errors import UserError
@@ -48,16 +49,36 @@ class Warehouse:
         Raises:
             WarehouseUnavailable: the warehouse cannot be reached, or the query failed there.
         """
+        return list((await self._result(sql, parameters, settings or {})).named_results())
+
+    async def _result(self, sql: str, parameters: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> QueryResult:
         try:
             client = await self._connected()
-            result = await client.query(
+            return await client.query(
                 sql,
                 parameters=dict(parameters or {}),
-                settings={"max_execution_time": QUERY_SECONDS, **(settings or {})},
+                settings={"max_execution_time": QUERY_SECONDS, **settings},
             )
         except (TimeoutError, UserError, ClickHouseError, OSError) as error:
             raise WarehouseUnavailable(str(error)) from error
-        return list(result.named_results())
+
+    async def columns(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Sequence[Any]]:
+        """Run a query; returns its columns, and raises as `query` does."""
+        return list((await self._result(sql, parameters, {})).result_columns)
+
+    async def raw(self, sql: str, parameters: Mapping[str, Any], output_format: str) -> bytes:
+        """Run a query; returns its rows in a format of the warehouse, and raises as `query` does."""
+        try:
+            client = await self._connected()
+            found = await client.raw_query(
+                sql,
+                parameters=dict(parameters),
+                fmt=output_format,
+                settings={"max_execution_time": QUERY_SECONDS, "date_time_output_format": "iso"},
+            )
+        except (TimeoutError, UserError, ClickHouseError, OSError) as error:
+            raise WarehouseUnavailable(str(error)) from error
+        return bytes(found)
 
     async def close(self) -> None:
         """Close the connection."""

@@ -9,6 +9,7 @@ from api.alerts import alert_of
 from api.deps import WarehouseDep
 from api.errors import ApiError
 from api.models import AlertChange, AlertResponse, AlertsResponse, Window
+from api.times import utc
 
 router = APIRouter(tags=["quant"])
 
@@ -36,7 +37,7 @@ async def alerts(
     limit: Annotated[int, Query(ge=1, le=5000, description="How many at most.")] = 500,
 ) -> AlertsResponse:
     """Alerts, the last opened first."""
-    first, last = _utc(since or _BEGINNING), _utc(until or datetime.now(UTC))
+    first, last = utc(since or _BEGINNING), utc(until or datetime.now(UTC))
     if first > last:
         raise ApiError(400, "from: lies behind `to`.", "Give an earlier one.")
     rows = await warehouse.rows(
@@ -68,7 +69,3 @@ async def alert(
         raise ApiError(404, "alert_id: there is no such alert.", "GET alerts?state=all lists them.")
     changes = await warehouse.rows("alert_transitions", {"alert_id": alert_id})
     return AlertResponse(alert=alert_of(rows[0]), history=[AlertChange(**change) for change in changes])
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -1,6 +1,5 @@
 """GET snapshot: the newest frame of one scope and window, or the frame at any past moment."""
 
-import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, get_args
 
@@ -9,9 +8,11 @@ from fastapi import APIRouter, Query
 from api.alerts import alert_of, alerts_at, concerns
 from api.deps import FramesDep, WarehouseDep
 from api.errors import ApiError
-from api.frames import NewestFrames, Scope
-from api.models import Frame, Metric, Quality, SnapshotResponse, Window
+from api.frames import Scope, metric_of
+from api.models import Frame, Quality, SnapshotResponse, Window
 from api.past import past_frame
+from api.scopes import resolve_strategy
+from api.times import utc
 from api.warehouse import Warehouse
 
 router = APIRouter(tags=["quant"])
@@ -38,10 +39,10 @@ async def snapshot(
     """The metric frame of one scope and window, with quality and freshness of every metric."""
     now = datetime.now(UTC)
     if as_of is not None:
-        as_of = as_of.replace(tzinfo=UTC) if as_of.tzinfo is None else as_of.astimezone(UTC)
+        as_of = utc(as_of)
         if as_of > now:
             raise ApiError(400, "as_of: lies in the future.", f"It is {now.isoformat(timespec='seconds')} now.")
-    strategy_id, name = await _strategy(frames, strategy_id)
+    strategy_id, name = await resolve_strategy(frames, strategy_id)
     scope = Scope(strategy_id, account, window)
     seconds = 0.0
     if as_of is None:
@@ -50,7 +51,7 @@ async def snapshot(
         rows = await past_frame(warehouse, scope, as_of, now)
     if not rows:
         await _explain_absence(warehouse, strategy_id, account, as_of)
-    metrics = [_metric(row, seconds) for row in rows]
+    metrics = [metric_of(row, seconds) for row in rows]
     if as_of is None:
         active = [alert for alert in map(alert_of, await frames.alerts()) if concerns(alert, scope)]
     else:
@@ -70,29 +71,6 @@ async def snapshot(
             alerts=active,
         )
     )
-
-
-def _metric(row: dict[str, Any], seconds: float) -> Metric:
-    """A row of a frame, `seconds` after it was read."""
-    freshness = row["freshness_seconds"] + seconds
-    return Metric(**{**row, "meta": json.loads(row["meta"] or "{}"), "freshness_seconds": freshness})
-
-
-async def _strategy(frames: NewestFrames, wanted: str) -> tuple[str, str]:
-    """Resolve an id or a name to (id, name)."""
-    if not wanted:
-        return "", ""
-    known = await frames.strategies()
-    matches = [row for row in known if wanted in (row["strategy_id"], row["strategy_name"])]
-    if len(matches) == 1:
-        return matches[0]["strategy_id"], matches[0]["strategy_name"]
-    if matches:
-        ids = ", ".join(row["strategy_id"] for row in matches)
-        raise ApiError(
-            400, f"strategy_id: {len(matches)} strategies are named {wanted!r}.", f"Use one of the ids {ids}."
-        )
-    names = ", ".join(sorted(row["strategy_name"] for row in known)) or "none yet"
-    raise ApiError(404, f"strategy_id: there is no strategy {wanted!r}.", f"Known: {names}.")
 
 
 async def _explain_absence(warehouse: Warehouse, strategy_id: str, account: str, as_of: datetime | None) -> None:

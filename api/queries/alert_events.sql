@@ -1,0 +1,20 @@
+select * except (at)
+from
+    (
+        select
+            alert_id,
+            if(state = 'resolved', 'quant.alert.resolved', 'quant.alert.opened') as event,
+            min(transition_at) as at
+        from quant.quant_alerts
+        where
+            transition_at > {since:DateTime64(3)}
+            and (state = 'resolved' or (state = 'open' and opened_at = transition_at))
+        group by alert_id, event
+    ) as news
+inner join
+    (
+        select *
+        from quant.api_alerts
+        where updated_at > {since:DateTime64(3)} or state != 'resolved'
+    ) as alert using (alert_id)
+order by at, alert_id

@@ -1,0 +1,1 @@
+select * from quant.api_metric_definitions order by metric_name

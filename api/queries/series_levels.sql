@@ -1,0 +1,1 @@
+select * from quant.api_series_levels order by step_seconds
