@@ -13,7 +13,7 @@ ARGS ?=
 SEEDS ?= 100
 FIRST ?= 1
 
-.PHONY: help setup up test slow crash check bench formulas lock docs clean
+.PHONY: help setup up test slow crash chaos check bench formulas lock docs clean
 
 help: ## Print this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -46,7 +46,10 @@ slow: $(READY) ## Run the tests that take longer than `make test` can afford
 	@exec $(RUN)/python -m pytest -m slow $(ARGS)
 
 crash: $(READY) ## Kill mirror, warehouse and Postgres at random points (SEEDS=100 FIRST=1)
-	@SEEDS=$(SEEDS) FIRST=$(FIRST) exec $(RUN)/python -m pytest -v tests/integration/mirror/test_crash.py $(ARGS)
+	@SEEDS=$(SEEDS) FIRST=$(FIRST) exec $(RUN)/python -m pytest -v -m slow tests/integration/mirror/test_crash.py $(ARGS)
+
+chaos: $(READY) ## Stop one part of the pipeline at a time and see which alert opens
+	@exec $(RUN)/python -m pytest -n 0 -s -v -m "slow or not slow" tests/e2e/test_chaos.py -k "stands_still" $(ARGS)
 
 check: $(READY) ## Run every static gate and print a table
 	@exec $(RUN)/python -m tests.check $(ARGS)

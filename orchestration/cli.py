@@ -18,6 +18,7 @@ from orchestration.errors import UserError
 from orchestration.load.command import load
 from orchestration.logs import redact
 from orchestration.mirror.command import mirror
+from orchestration.notify.command import notify
 from orchestration.replay.command import backfill, verify
 from orchestration.settings_page import settings
 from orchestration.source.commands import postgres, source
@@ -62,6 +63,7 @@ app.command()(doctor)
 app.command()(warehouse)
 app.command()(frame)
 app.add_typer(alerts, name="alerts")
+app.command()(notify)
 app.command()(backfill)
 app.command()(verify)
 

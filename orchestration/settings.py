@@ -161,11 +161,45 @@ class Settings(BaseSettings):
         alias="JANGAR_TORGHUT_QUANT_HEAVY_COMPUTE_INTERVAL_MS",
         description="Cadence of the heavy tier (VaR, CVaR, beta, longest drawdown), in milliseconds (whole seconds).",
     )
+    stream_heartbeat_ms: int = Field(
+        default=15_000,
+        ge=1000,
+        le=60_000,
+        alias="JANGAR_TORGHUT_QUANT_STREAM_HEARTBEAT_MS",
+        description="After this a stream that has nothing to tell says that it is there, in milliseconds.",
+    )
     max_staleness_seconds: int = Field(
         default=15,
         ge=1,
         alias="JANGAR_TORGHUT_QUANT_MAX_STALENESS_SECONDS",
         description="Age of a frame or of a watermark, in seconds, beyond which quality is `stale`.",
+    )
+
+    # --- notifications
+    notify_urls: SecretStr = Field(
+        default=SecretStr(""),
+        alias="JANGAR_QUANT_NOTIFY_URLS",
+        description=(
+            "Where alerts are told, as Apprise URLs behind one another with spaces between:"
+            " `json://host/path` (a webhook), `mailtos://...`, `slack://...`. Empty: nowhere."
+        ),
+    )
+    notify_severity: Literal["info", "warning", "critical"] = Field(
+        default="warning", alias="JANGAR_QUANT_NOTIFY_SEVERITY", description="Lowest severity that is told."
+    )
+    notify_repeat_seconds: int = Field(
+        default=14_400,
+        ge=60,
+        le=604_800,
+        alias="JANGAR_QUANT_NOTIFY_REPEAT_SECONDS",
+        description="After this an alert that is still open, and that nobody acknowledged, is told again, in seconds.",
+    )
+    notify_group_seconds: float = Field(
+        default=10.0,
+        ge=0,
+        le=600,
+        alias="JANGAR_QUANT_NOTIFY_GROUP_SECONDS",
+        description="How long news wait for others, with which they become one message, in seconds.",
     )
 
     # --- API and Dagster

@@ -27,23 +27,25 @@ async def metrics(warehouse: WarehouseDep) -> Response:
     mirrors: Rows | None
     stages: Rows
     alerts: Rows
+    notifications: Rows
     try:
         mirrors, stages = await warehouse.rows("mirrors"), await warehouse.rows("pipeline_health")
-        alerts = await warehouse.rows("active_alerts")
+        alerts, notifications = await warehouse.rows("active_alerts"), await warehouse.rows("notifications")
     except WarehouseUnavailable:
-        mirrors, stages, alerts = None, [], []
+        mirrors, stages, alerts, notifications = None, [], [], []
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Scrape(mirrors, stages, alerts))
+    registry.register(_Scrape(mirrors, stages, alerts, notifications))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
 class _Scrape(Collector):
     """What one scrape found. `mirrors` is None when the warehouse did not answer."""
 
-    def __init__(self, mirrors: Rows | None, stages: Rows, alerts: Rows) -> None:
+    def __init__(self, mirrors: Rows | None, stages: Rows, alerts: Rows, notifications: Rows) -> None:
         self._is_up = mirrors is not None
         self._mirrors = mirrors or []
         self._stages = stages
+        self._notifications = notifications
         self._alerts = Counter((alert["policy_id"], alert["severity"]) for alert in alerts)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -69,6 +71,12 @@ class _Scrape(Collector):
             "Alerts that are not resolved; none has no series.",
             ("policy", "severity"),
             self._alerts.items(),
+        )
+        yield _gauge(
+            "notifications_last_day",
+            "Alerts that a channel was told about, or did not take, in the last 24 hours.",
+            ("channel", "outcome"),
+            [((n["channel"], n["outcome"]), n["alerts"]) for n in self._notifications],
         )
         yield _gauge(
             "stage_lag_seconds",

@@ -5,6 +5,7 @@
         engine="ReplacingMergeTree",
         order_by="(transition_at, alert_id, state)",
         partition_by="toYYYYMM(transition_at)",
+        indexes=[{"name": "by_alert", "definition": "alert_id TYPE bloom_filter GRANULARITY 1"}],
         full_refresh=false,
         mv_on_schema_change="append_new_columns",
     )

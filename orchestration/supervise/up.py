@@ -110,6 +110,10 @@ class Up:
         with steps.step("api", "starting the API") as step:
             self._start(step, "api", ["api"], lambda: _http_ok(f"{self._api_url}/healthz"))
             step.done = f"serves on {self._api_url}"
+        if self.settings.notify_urls.get_secret_value():
+            with steps.step("notify", "opening the channels of JANGAR_QUANT_NOTIFY_URLS") as step:
+                self._start(step, "notify", ["notify"], lambda: True)
+                step.done = "tells about alerts"
         if self.dagster:
             # Nobody waits for Dagster: it takes several seconds to load and no number depends on it.
             for part in ("code", "web", "daemon"):

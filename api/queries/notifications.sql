@@ -1,0 +1,1 @@
+select channel, outcome, alerts from quant.api_notifications

@@ -1,0 +1,1 @@
+"""Notify: tell people what opened and what ended, at least once and not more often than they asked for."""
