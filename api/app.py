@@ -8,12 +8,13 @@ from fastapi import Depends, FastAPI
 from api.deps import require_enabled
 from api.errors import install_error_handlers
 from api.frames import NewestFrames
-from api.routes import alerts, health, metrics, series, service, snapshot, stream
+from api.routes import alerts, explain, health, metrics, series, service, snapshot, stream, trading
 from api.stream.hub import Hub
 from api.warehouse import Warehouse
 from orchestration.settings import Settings
 
-PREFIX = "/api/torghut/trading/control-plane/quant"
+TRADING = "/api/torghut/trading"
+PREFIX = f"{TRADING}/control-plane/quant"
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -39,6 +40,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(service.router)
     app.include_router(metrics.router)
     app.include_router(snapshot.router, prefix=PREFIX, dependencies=[Depends(require_enabled)])
+    app.include_router(explain.router, prefix=PREFIX, dependencies=[Depends(require_enabled)])
+    app.include_router(trading.router, prefix=TRADING, dependencies=[Depends(require_enabled)])
     app.include_router(series.router, prefix=PREFIX, dependencies=[Depends(require_enabled)])
     app.include_router(stream.router, prefix=PREFIX, dependencies=[Depends(require_enabled)])
     app.include_router(alerts.router, prefix=PREFIX, dependencies=[Depends(require_enabled)])

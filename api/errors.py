@@ -1,6 +1,7 @@
-"""The one shape of every error: `{"ok": false, "message": ..., "remedy": ...}`."""
+"""The one shape of every error: problem details (RFC 9457), with `ok` as in a success, and what to do about it."""
 
 import logging
+from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -27,7 +28,16 @@ class ApiError(Exception):
 
 
 def _answer(status: int, message: str, remedy: str = "", headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"ok": False, "message": message, "remedy": remedy}, status_code=status, headers=headers)
+    problem = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": message,
+        "ok": False,
+        "message": message,
+        "remedy": remedy,
+    }
+    return JSONResponse(problem, status_code=status, headers=headers, media_type="application/problem+json")
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -53,6 +63,10 @@ def install_error_handlers(app: FastAPI) -> None:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"][1:]) or "request"
         return _answer(400, f"{name}: {first['msg']}.", "See /openapi.json for the parameters.")
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> JSONResponse:
+        return _answer(500, "The API failed.", "Its log has the cause; please report it.")
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:

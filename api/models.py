@@ -2,8 +2,9 @@
 
 from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 Window = Literal["1m", "5m", "15m", "1h", "1d", "5d", "20d"]
 Quality = Literal["good", "stale", "closed", "insufficient_data", "error"]
@@ -127,12 +128,14 @@ class MetricSeries(BaseModel):
 class Series(BaseModel):
     """Metrics of one (strategy, account, window) over time, all on one axis."""
 
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True)
+
     strategy_id: str = Field(description="Empty: the whole account.")
     strategy_name: str
     account: str = Field(description="Empty: all accounts.")
     window: Window
-    start: datetime = Field(serialization_alias="from")
-    end: datetime = Field(serialization_alias="to")
+    start: datetime = Field(alias="from")
+    end: datetime = Field(alias="to")
     resolution: Literal["full", "minute", "hour"] = Field(description="How finely the series keeps the time asked for.")
     step_seconds: int | None = Field(description="Distance of the moments; null where they were picked.")
     times: list[datetime]
@@ -145,6 +148,163 @@ class SeriesResponse(BaseModel):
     ok: Literal[True] = True
     series: Series
     previous: Series | None = Field(description="The period of the same length before, if it was asked for.")
+
+
+class MetricDefinition(BaseModel):
+    """What a metric is."""
+
+    metric_name: str
+    metric_group: str
+    tier: Literal["light", "medium", "heavy"]
+    unit: str
+    precision: int
+    direction: str = Field(description="`higher`: more is better.")
+    min_samples: int
+    formula: str
+    formula_version: str
+    source: str
+
+
+class MetricsResponse(BaseModel):
+    """Body of `GET metrics` of the control plane."""
+
+    ok: Literal[True] = True
+    metrics: list[MetricDefinition]
+
+
+class Strategy(BaseModel):
+    """A strategy of the source."""
+
+    strategy_id: str
+    strategy_name: str
+    is_enabled: bool
+    base_timeframe: str
+
+
+class StrategiesResponse(BaseModel):
+    """Body of `GET strategies`."""
+
+    ok: Literal[True] = True
+    strategies: list[Strategy]
+
+
+class Execution(BaseModel):
+    """A fill and what it did to the position, by average cost."""
+
+    executed_at: datetime
+    fill_id: str
+    order_id: UUID
+    strategy_id: str
+    account: str
+    symbol: str
+    side: Literal["buy", "sell"]
+    quantity: float
+    price: float
+    notional: float
+    fee: float | None
+    position_after: float
+    realized_pnl: float = Field(description="Before fees.")
+    holding_seconds: float | None = Field(description="Mean age of what was closed; null where nothing was.")
+
+
+class Decision(BaseModel):
+    """A decision of a strategy."""
+
+    decided_at: datetime
+    decision_id: UUID
+    strategy_id: str
+    account: str
+    symbol: str
+    timeframe: str
+    side: str
+    status: str
+    quantity: float | None
+    submitted_at: datetime | None
+    reject_class: str
+    reject_reason: str
+    rationale: str
+
+
+class Order(BaseModel):
+    """What became of an order, or of a decision that was rejected without one."""
+
+    submitted_at: datetime
+    order_id: UUID
+    decision_id: UUID | None
+    strategy_id: str
+    account: str
+    symbol: str
+    kind: Literal["order", "submit", "veto"]
+    side: str
+    status: str
+    submitted_quantity: float | None
+    filled_quantity: float | None
+    limit_price: float | None
+    average_fill_price: float | None
+    decision_mid: float | None
+    arrival_mid: float | None
+    fee: float | None
+    decided_at: datetime | None
+    ended_at: datetime | None
+    expected_adapter: str
+    actual_adapter: str
+
+
+class EquityPoint(BaseModel):
+    """Equity of an account as the broker reported it."""
+
+    at: datetime
+    account: str
+    equity: float | None
+    cash: float | None
+
+
+class ExecutionsResponse(BaseModel):
+    """Body of `GET executions`."""
+
+    ok: Literal[True] = True
+    executions: list[Execution]
+    next: str | None = Field(description="`after` of the next page; null at the end.")
+
+
+class DecisionsResponse(BaseModel):
+    """Body of `GET decisions`."""
+
+    ok: Literal[True] = True
+    decisions: list[Decision]
+    next: str | None = Field(description="`after` of the next page; null at the end.")
+
+
+class SummaryRow(BaseModel):
+    """The newest metrics of a strategy on an account."""
+
+    strategy_id: str = Field(description="Empty: the whole account.")
+    strategy_name: str
+    account: str = Field(description="Empty: all accounts.")
+    as_of: datetime
+    quality: Quality
+    active_alerts: int
+    metrics: dict[str, float | None]
+
+
+class SummaryResponse(BaseModel):
+    """Body of `GET summary`."""
+
+    ok: Literal[True] = True
+    window: Window
+    rows: list[SummaryRow]
+
+
+class ExplainResponse(BaseModel):
+    """Body of `GET explain`: one of the lists, by what the metric is made of."""
+
+    ok: Literal[True] = True
+    metric: Metric
+    definition: MetricDefinition
+    executions: list[Execution] | None = None
+    orders: list[Order] | None = None
+    equity: list[EquityPoint] | None = None
+    next: str | None = Field(default=None, description="`after` of the next page; null at the end.")
 
 
 class Stage(BaseModel):

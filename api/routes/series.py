@@ -78,20 +78,22 @@ async def series(
 
     async def of(one: Axis) -> Series:
         times, found = await read_series(warehouse, scope, names, one)
-        return Series(
-            strategy_id=strategy,
-            strategy_name=name,
-            account=account,
-            window=window,
-            start=one.start,
-            end=one.end,
-            resolution=one.resolution,  # type: ignore[arg-type]
-            step_seconds=one.step_seconds if downsample == "last" else None,
-            times=times,
-            metrics={
-                metric: MetricSeries(unit=definitions[metric]["unit"], values=values, quality=quality)
-                for metric, (values, quality) in found.items()
-            },
+        return Series.model_validate(
+            {
+                "strategy_id": strategy,
+                "strategy_name": name,
+                "account": account,
+                "window": window,
+                "start": one.start,
+                "end": one.end,
+                "resolution": one.resolution,
+                "step_seconds": one.step_seconds if downsample == "last" else None,
+                "times": times,
+                "metrics": {
+                    metric: MetricSeries(unit=definitions[metric]["unit"], values=values, quality=quality)
+                    for metric, (values, quality) in found.items()
+                },
+            }
         )
 
     return SeriesResponse(series=await of(axis), previous=await of(axis.before()) if previous else None)

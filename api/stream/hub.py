@@ -79,7 +79,7 @@ class Hub:
         self._number = 0
         self._cursor = Cursor()
         self._moment: datetime | None = None
-        self._transition_count = 0
+        self._transitions_seen = 0
         self._changed = asyncio.Condition()
         self._looking = asyncio.Lock()
         self._reader: asyncio.Task[None] | None = None
@@ -213,13 +213,13 @@ class Hub:
         # Of alerts apart: that no frame comes any more is told by one.
         moment, transitions = found["as_of"], found["transitions"]
         now = datetime.now(UTC)
-        if transitions != self._transition_count:
+        if transitions != self._transitions_seen:
             await self._look_at_alerts(now)
         if moment != self._moment:
             await self._look_at_metrics()
         self._cursor = replace(self._cursor, alerts=now)
-        if (moment, transitions) != (self._moment, self._transition_count):
-            self._moment, self._transition_count = moment, transitions
+        if (moment, transitions) != (self._moment, self._transitions_seen):
+            self._moment, self._transitions_seen = moment, transitions
             await self._tell()
 
     async def _look_at_metrics(self) -> None:

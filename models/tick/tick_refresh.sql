@@ -1,4 +1,4 @@
-{{ config(materialized="materialized_view", catchup=false, contract={"enforced": false}, refreshable=every(1)) }}
+{{ config(materialized="materialized_view", catchup=false, contract={"enforced": false}, refreshable=every(tier_seconds())) }}
 {{ materialization_target_table(ref("tick")) }}
 {%- set chains = views_of_stages() %}
 select now64(3) as ticked_at

@@ -27,6 +27,8 @@ SLOW_PACE = {
     "JANGAR_TORGHUT_QUANT_MEDIUM_COMPUTE_INTERVAL_MS": "15000",
     "JANGAR_TORGHUT_QUANT_HEAVY_COMPUTE_INTERVAL_MS": "60000",
 }
+# Keys of every error, by RFC 9457 and beyond.
+PROBLEM = {"type", "title", "status", "detail", "ok", "message", "remedy"}
 QUANT = "/api/torghut/trading/control-plane/quant"
 
 

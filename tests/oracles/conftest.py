@@ -1,15 +1,21 @@
 """A warehouse with the dbt project built in it, advanced tick by tick, and rows written as the mirror writes them."""
 
+import threading
 from collections.abc import Iterator
 
 import clickhouse_connect
+import httpx
 import pytest
+import uvicorn
 from clickhouse_connect.driver.client import Client
 
+from api.app import TRADING, create_app
 from orchestration.settings import Settings
 from orchestration.transform.build import build
 from tests.oracles.world import REPLACED, VIEWS, World
+from tests.ports import free_port
 from tests.template import copy_of_built_warehouse, running_warehouse
+from tests.waiting import wait_for
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +47,20 @@ def world(built: Client) -> World:
     world = World(built)
     world.clear()
     return world
+
+
+@pytest.fixture(scope="session")
+def api(warehouse_settings: Settings, built: Client) -> Iterator[httpx.Client]:
+    """A client of the API, which runs in a thread and tells every second that it is there."""
+    port = free_port()
+    settings = warehouse_settings.model_copy(update={"stream_heartbeat_ms": 1000})
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(settings), port=port, log_config=None, timeout_graceful_shutdown=1)
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}{TRADING}", timeout=30) as client:
+        wait_for(lambda: server.started, 30, "the API")
+        yield client
+    server.should_exit = True
+    thread.join(30)

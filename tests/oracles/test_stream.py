@@ -1,8 +1,10 @@
 """Series and stream of the API as a server, over a warehouse whose frames the tests write themselves."""
 
+import contextlib
 import csv
 import io
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,34 +14,14 @@ from typing import Any
 import httpx
 import pyarrow.ipc
 import pytest
-import uvicorn
-from clickhouse_connect.driver.client import Client
 
-from api.app import PREFIX, create_app
-from orchestration.settings import Settings
+from api.client import ApiFailure, Client
+from tests.e2e.running import PROBLEM
 from tests.oracles.world import World
-from tests.ports import free_port
-from tests.waiting import wait_for
 
+QUANT = "/control-plane/quant"
 # A whole hour of today or yesterday: the series keeps every row of it.
 T0 = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
-
-
-@pytest.fixture(scope="module")
-def api(warehouse_settings: Settings, built: Client) -> Iterator[httpx.Client]:
-    """A client of the API, which runs in a thread and tells every second that it is there."""
-    port = free_port()
-    settings = warehouse_settings.model_copy(update={"stream_heartbeat_ms": 1000})
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(settings), port=port, log_config=None, timeout_graceful_shutdown=1)
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}{PREFIX}", timeout=30) as client:
-        wait_for(lambda: server.started, 30, "the API")
-        yield client
-    server.should_exit = True
-    thread.join(30)
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +49,7 @@ def store(world: World, seconds: float, value: float | None, metric: str = "net_
 
 def series(api: httpx.Client, seconds: float, metrics: str = "net_pnl", **more: Any) -> dict[str, Any]:
     """The body of `series` from the start on."""
-    answer = api.get("/series", params=_query(seconds, metrics, **more))
+    answer = api.get(f"{QUANT}/series", params=_query(seconds, metrics, **more))
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
@@ -140,13 +122,13 @@ def test_tables_say_the_same(api: httpx.Client, world: World) -> None:
     for seconds in range(0, 300, 60):
         store(world, seconds, seconds / 7)
     query = _query(400, "net_pnl,trade_count", step=60)
-    values = api.get("/series", params=query).json()["series"]["metrics"]["net_pnl"]["values"]
-    answer = api.get("/series", params=query, headers={"Accept": "text/csv"})
+    values = api.get(f"{QUANT}/series", params=query).json()["series"]["metrics"]["net_pnl"]["values"]
+    answer = api.get(f"{QUANT}/series", params=query, headers={"Accept": "text/csv"})
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     assert [None if row["net_pnl"] == r"\N" else float(row["net_pnl"]) for row in rows] == values
     assert rows[0]["time"] == T0.strftime("%Y-%m-%dT%H:%M:%S.000Z")
-    answer = api.get("/series", params=query, headers={"Accept": "application/vnd.apache.arrow.stream"})
+    answer = api.get(f"{QUANT}/series", params=query, headers={"Accept": "application/vnd.apache.arrow.stream"})
     table = pyarrow.ipc.open_stream(answer.content).read_all()
     assert table.column_names == ["time", "net_pnl", "trade_count"]
     assert table["net_pnl"].to_pylist() == values
@@ -168,9 +150,9 @@ def test_tables_say_the_same(api: httpx.Client, world: World) -> None:
     ],
 )
 def test_a_wrong_request_for_a_series_is_told(api: httpx.Client, query: dict[str, str], told: str) -> None:
-    answer = api.get("/series", params=query)
+    answer = api.get(f"{QUANT}/series", params=query)
     assert answer.status_code == 400
-    assert set(answer.json()) == {"ok", "message", "remedy"}
+    assert set(answer.json()) == PROBLEM
     assert told in answer.json()["message"]
 
 
@@ -217,7 +199,7 @@ def listening(api: httpx.Client, last: str = "", **query: Any) -> Iterator[Itera
 
     headers = {"Last-Event-ID": last} if last else {}
     with api.stream(
-        "GET", "/stream", params={"account": "paper", "window": "1h", **query}, headers=headers
+        "GET", f"{QUANT}/stream", params={"account": "paper", "window": "1h", **query}, headers=headers
     ) as response:
         assert response.status_code == 200
         assert response.headers["content-type"].startswith("text/event-stream")
@@ -311,6 +293,83 @@ def test_alerts_come_without_a_frame_and_none_is_missed(api: httpx.Client, world
 
 @pytest.mark.parametrize("scope", ["paper", "|paper|2h", "nobody||1h", "|" + "x" * 65 + "|1h"])
 def test_a_wrong_scope_is_told(api: httpx.Client, scope: str) -> None:
-    answer = api.get("/stream", params={"scope": scope})
+    answer = api.get(f"{QUANT}/stream", params={"scope": scope})
     assert answer.status_code in (400, 404)
-    assert set(answer.json()) == {"ok", "message", "remedy"}
+    assert set(answer.json()) == PROBLEM
+
+
+def test_the_client_reads_what_the_api_tells(api: httpx.Client, world: World) -> None:
+    for seconds in range(0, 300, 60):
+        store(world, seconds, seconds / 7)
+    store(world, 120, 4.0, "trade_count")
+    latest(world, {"net_pnl": 1.5}, datetime.now(UTC))
+    with Client(str(api.base_url).removesuffix("/api/torghut/trading/")) as client:
+        frame = client.snapshot(account="paper", window="1h")
+        assert [(metric.metric_name, metric.value) for metric in frame.metrics] == [("net_pnl", 1.5)]
+        end = T0 + timedelta(seconds=240)
+        found = client.series(["net_pnl", "trade_count"], "", "paper", "1h", T0, end, step=60)
+        table = found.to_pandas()
+        assert list(table.index) == [T0 + timedelta(seconds=60 * n) for n in range(5)]
+        assert table["net_pnl"].tolist() == [round(60 * n / 7, 6) for n in range(5)]
+        assert table["trade_count"].isna().tolist() == [True, True, False, False, True]
+        with pytest.raises(ApiFailure, match="there is no metric 'nonsense'") as failed:
+            client.series(["nonsense"])
+        assert failed.value.status == 400
+
+
+class Relay:
+    """Passes bytes on between a client and the API, and cuts every connection when it is told to."""
+
+    def __init__(self, port: int) -> None:
+        self.target = port
+        self.pairs: list[socket.socket] = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self.listener.accept()
+                far = socket.create_connection(("127.0.0.1", self.target))
+                self.pairs += [near, far]
+                for source, sink in ((near, far), (far, near)):
+                    threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
+
+    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+
+    def cut(self) -> None:
+        for one in self.pairs:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+        self.pairs.clear()
+
+
+def test_the_client_comes_back_and_misses_no_alert(api: httpx.Client, world: World) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    latest(world, {"net_pnl": 1.0, "trade_count": 1.0}, now)
+    relay = Relay(api.base_url.port or 0)
+    with Client(f"http://127.0.0.1:{relay.port}") as client:
+        events = client.stream(account="paper", window="1h")
+        assert next(events).name == "quant.metrics.snapshot"
+        transition(world, 11, "open", "paper", now, now)
+        assert next(events).name == "quant.alert.opened"
+        relay.cut()
+        # While nobody listens.
+        transition(world, 12, "open", "paper", now, now)
+        latest(world, {"net_pnl": 2.0}, now + timedelta(seconds=1))
+        told_alerts, values = [], {}
+        while not (told_alerts and values.get("net_pnl") == 2.0):
+            event = next(events)
+            if event.name == "quant.alert.opened":
+                told_alerts.append(event.data["alert_id"])
+            elif event.name == "quant.metrics.delta":
+                values |= {metric["metric_name"]: metric["value"] for metric in event.data["metrics"]}
+        assert told_alerts == [f"{12:032x}"]
+        events.close()
+    relay.listener.close()
+    relay.cut()

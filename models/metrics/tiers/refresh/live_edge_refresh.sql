@@ -1,4 +1,4 @@
-{{ config(refreshable=after(["position_snapshot_fact_refresh"]) if tier_seconds() == 1 else every(tier_seconds())) }}
+{{ config(refreshable=after(["position_snapshot_fact_refresh"])) }}
 {{ materialization_target_table(ref("live_edge")) }}
 -- depends_on: {{ ref("position_snapshot_fact_refresh") }}
 select *

@@ -1,0 +1,13 @@
+-- From the newest to the oldest, behind the row that a page ended with.
+select *
+from quant.api_orders
+where
+    toStartOfHour(last_at) >= toStartOfHour({since:DateTime64(6)})
+    and submitted_at > {since:DateTime64(6)}
+    and submitted_at <= {until:DateTime64(6)}
+    and (submitted_at, toString(order_id)) < ({before_at:DateTime64(6)}, {before_id:String})
+    and ({any_strategy:UInt8} or strategy_id = {strategy_id:String})
+    and ({any_account:UInt8} or account = {account:String})
+    and {symbol:String} in ('', symbol)
+order by submitted_at desc, toString(order_id) desc
+limit {limit:UInt32}

@@ -1,0 +1,2 @@
+select snapshot_at, account, toFloat64(equity) as equity, toFloat64(cash) as cash
+from {{ ref("position_snapshot_fact") }} final

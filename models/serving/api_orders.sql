@@ -1,0 +1,23 @@
+select
+    submitted_at,
+    order_id,
+    decision_id,
+    strategy_id,
+    account,
+    symbol,
+    kind,
+    side,
+    status,
+    toFloat64(submitted_quantity) as submitted_quantity,
+    toFloat64(filled_quantity) as filled_quantity,
+    toFloat64(limit_price) as limit_price,
+    toFloat64(average_fill_price) as average_fill_price,
+    toFloat64(decision_mid) as decision_mid,
+    toFloat64(arrival_mid) as arrival_mid,
+    toFloat64(fee) as fee,
+    decided_at,
+    ended_at,
+    expected_adapter,
+    actual_adapter,
+    last_at
+from {{ ref("order_outcome") }} final
