@@ -10,8 +10,8 @@ with
     stages as (
         {%- set views = views_of_stages() %}
         {%- for stage, names, every_seconds in [
-            ("facts", views.facts + views.snapshots + views.quarantine, tier_seconds()),
-            ("ledger", views.ledger + views.upkeep, tier_seconds()),
+            ("facts", views.facts + views.quarantine, tier_seconds()),
+            ("ledger", views.ledger + views.snapshots + views.upkeep, tier_seconds()),
             ("light_tier", views.before_positions + views.from_positions, tier_seconds()),
             ("medium_tier", views.medium, medium_seconds()),
             ("heavy_tier", views.heavy, heavy_seconds()),

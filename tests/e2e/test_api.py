@@ -64,11 +64,12 @@ def test_openapi_describes_both_routes(up: RunningUp) -> None:
     assert status == 200
     assert {f"{QUANT}/snapshot", f"{QUANT}/health"} <= set(document["paths"])
     parameters = {p["name"] for p in document["paths"][f"{QUANT}/snapshot"]["get"]["parameters"]}
-    assert parameters == {"strategy_id", "account", "window", "as_of"}
+    assert parameters == {"strategy_id", "account", "window", "as_of", "known_at"}
 
 
 def test_an_unknown_route_has_the_same_shape(up: RunningUp) -> None:
-    assert up.get("/nowhere") == (404, {"ok": False, "message": "Not Found", "remedy": ""})
+    status, body = up.get("/nowhere")
+    assert (status, set(body), body["ok"], body["detail"]) == (404, PROBLEM, False, "Not Found")
 
 
 def test_prometheus_reads_the_state_of_mirror_and_stages(up: RunningUp) -> None:

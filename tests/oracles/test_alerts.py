@@ -209,6 +209,54 @@ def test_a_rehearsal_tells_what_the_tick_would_have_told(world: World, tmp_path:
     assert found.pages_per_day(found.of("case_0")) == pytest.approx(1440)
 
 
+# New York opens at 9:30 and closes at 16:00, at 13:00 the day after Thanksgiving and on Christmas Eve; the clocks go on
+# 8 March and back on 1 November 2026. Source: the exchange's hours and calendar.
+SESSIONS = {
+    "2026-03-06T14:29:00Z paper": False,
+    "2026-03-06T14:31:00Z paper": True,
+    "2026-03-06T20:59:00Z paper": True,
+    "2026-03-06T21:01:00Z paper": False,
+    "2026-03-09T13:29:00Z paper": False,
+    "2026-03-09T13:31:00Z paper": True,
+    "2026-03-09T20:01:00Z paper": False,
+    "2026-10-30T13:31:00Z paper": True,
+    "2026-11-02T13:31:00Z paper": False,
+    "2026-11-02T14:31:00Z paper": True,
+    "2025-11-27T16:00:00Z paper": False,
+    "2025-11-28T17:59:00Z paper": True,
+    "2025-11-28T18:01:00Z paper": False,
+    "2025-12-24T17:59:00Z paper": True,
+    "2025-12-24T18:01:00Z paper": False,
+    "2025-12-25T16:00:00Z paper": False,
+    "2026-01-01T16:00:00Z paper": False,
+    "2026-03-07T16:00:00Z paper": False,
+    "2026-03-07T16:00:00Z paper-crypto": True,
+    "2025-12-25T03:00:00Z paper-crypto": True,
+    "2026-03-08T07:30:00Z paper-crypto": True,
+    "2026-11-01T06:30:00Z paper-crypto": True,
+}
+
+
+def test_a_gated_policy_opens_in_sessions_only(world: World, tmp_path: Path) -> None:
+    rows, wanted = [], set()
+    for number, (case, is_open) in enumerate(SESSIONS.items()):
+        at, _, account = case.partition(" ")
+        strategy = str(world.strategy(f"strategy {number}"))
+        moment = datetime.fromisoformat(at)
+        rows.append([strategy, account, "1d", "win_rate", moment, 9.0, "ok", "good", "", number])
+        if is_open:
+            wanted.add((strategy, account, moment))
+    world.batch()
+    names = ["strategy_id", "account", "window", "metric_name", "as_of", "value", "status", "quality", "reason"]
+    world.client.insert("quant.quant_metrics_series", rows, column_names=[*names, "sample_count"])
+    policy = {**DEFAULTS, "policy_id": "gated", "signal": "win_rate", "strategy": "each", "session_gated": 1}
+    file = tmp_path / "policies.csv"
+    columns = ["policy_id", *DEFAULTS]
+    file.write_text(",".join(columns) + "\n" + ",".join(str(policy[column]) for column in columns) + "\n")
+    found = rehearse(world.client, read_policies(file), datetime(2025, 11, 1, tzinfo=UTC), datetime.now(UTC))
+    assert {(e.strategy_id, e.account, e.opened_at) for e in found.episodes} == wanted
+
+
 def test_what_is_missing_is_seen_as_well(world: World) -> None:
     """A hash of a missing value would be missing, and a frame that is never new never counts."""
     columns = ["account", "window", "metric_name", "as_of", "value", "status", "reason", "last_event_at"]

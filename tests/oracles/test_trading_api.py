@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.e2e.running import PROBLEM
-from tests.oracles.world import START, VIEWS, Order, World, after
+from tests.oracles.world import FACTS, START, Order, World, after
 
 D = Decimal
 QUANT = "/control-plane/quant"
@@ -26,7 +26,7 @@ def traded(world: World) -> World:
         world.order(Order(side, D(10), D(100 + number), at, "paper", "AAPL", fee=D("0.5")))
     world.order(Order("buy", D(1), D(50), after(10), "other", "MSFT"))
     world.batch()
-    world.tick(VIEWS)
+    world.tick((*FACTS, "order_outcome_refresh"))
     return world
 
 
