@@ -89,6 +89,20 @@ class Axis:
         }
 
 
+def level_of(levels: list[Level], now: datetime, moment: datetime, parameter: str) -> Level:
+    """How finely the series still keeps a moment.
+
+    Raises:
+        ApiError: not at all; the message names the parameter.
+    """
+    age = (now - moment).total_seconds()
+    level = next((level for level in levels if age <= level["kept_seconds"]), None)
+    if level is None:
+        oldest = (now - timedelta(seconds=levels[-1]["kept_seconds"])).isoformat(timespec="seconds")
+        raise ApiError(400, f"{parameter}: the series begins at {oldest}.", "Give a later one.")
+    return level
+
+
 def axis_of(
     levels: list[Level], now: datetime, start: datetime, end: datetime, step: int | None, points: int, pick: Downsample
 ) -> Axis:
@@ -97,11 +111,7 @@ def axis_of(
     Raises:
         ApiError: `step` would give more than `MAXIMUM_POINTS` moments, or the series keeps nothing so old.
     """
-    age = (now - start).total_seconds()
-    level = next((level for level in levels if age <= level["kept_seconds"]), None)
-    if level is None:
-        oldest = now - timedelta(seconds=levels[-1]["kept_seconds"])
-        raise ApiError(400, f"from: the series begins at {oldest.isoformat(timespec='seconds')}.", "Give a later one.")
+    level = level_of(levels, now, start, "from")
     seconds = (end - start).total_seconds()
     if step is not None and seconds / step > MAXIMUM_POINTS:
         raise ApiError(

@@ -22,6 +22,7 @@ from api.models import (
 from api.pages import Place, page, time_range
 from api.quality import worst
 from api.scopes import resolve_strategy
+from api.times import Moment
 
 router = APIRouter(tags=["trading"])
 
@@ -30,8 +31,8 @@ StrategyOf = Annotated[
 ]
 AccountOf = Annotated[str | None, Query(alias="account", max_length=64, description="Account label. Default: any.")]
 SymbolOf = Annotated[str, Query(alias="symbol", max_length=64, description="Instrument. Default: any.")]
-From = Annotated[datetime | None, Query(alias="from", description="Behind this moment. Default: a day before `to`.")]
-To = Annotated[datetime | None, Query(alias="to", description="Up to this moment. Default: now.")]
+From = Annotated[Moment | None, Query(alias="from", description="Behind this moment. Default: a day before `to`.")]
+To = Annotated[Moment | None, Query(alias="to", description="Up to this moment. Default: now.")]
 After = Annotated[str, Query(max_length=500, description="`next` of the page before. Default: the first page.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
 

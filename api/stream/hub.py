@@ -107,7 +107,8 @@ class Hub:
             for scope in scopes:
                 frame = self._frames[scope]
                 if not frame.is_loaded:
-                    self._take(await self._warehouse.rows("latest_frame", scope._asdict()))
+                    rows, _ = await self._newest.frame(scope)
+                    self._take(rows)
                     frame.is_loaded = True
             yield
         finally:
