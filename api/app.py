@@ -8,7 +8,23 @@ from fastapi import Depends, FastAPI
 from api.deps import require_enabled
 from api.errors import install_error_handlers
 from api.frames import NewestFrames
-from api.routes import alerts, explain, health, metrics, series, service, snapshot, stream, trading
+from api.reads import Reads
+from api.routes import (
+    alerts,
+    costs,
+    curves,
+    explain,
+    health,
+    metrics,
+    pipeline,
+    positions,
+    series,
+    service,
+    snapshot,
+    stream,
+    trading,
+    ui,
+)
 from api.stream.hub import Hub
 from api.warehouse import Warehouse
 from orchestration.settings import Settings
@@ -35,6 +51,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.warehouse = Warehouse(settings)
     app.state.frames = NewestFrames(app.state.warehouse)
+    app.state.reads = Reads(app.state.warehouse)
     app.state.hub = Hub(app.state.warehouse, app.state.frames)
     install_error_handlers(app)
     app.include_router(service.router)
@@ -45,5 +62,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(series.router, prefix=PREFIX, dependencies=[Depends(require_enabled)])
     app.include_router(stream.router, prefix=PREFIX, dependencies=[Depends(require_enabled)])
     app.include_router(alerts.router, prefix=PREFIX, dependencies=[Depends(require_enabled)])
+    for dashboards in (curves, costs, positions, pipeline):
+        app.include_router(dashboards.router, prefix=PREFIX, dependencies=[Depends(require_enabled)])
     app.include_router(health.router, prefix=PREFIX)
+    app.include_router(ui.router)
+    app.mount(ui.PATH, ui.dashboards(), name="ui")
     return app

@@ -6,6 +6,7 @@ from fastapi import Depends, Request
 
 from api.errors import ApiError
 from api.frames import NewestFrames
+from api.reads import Reads
 from api.stream.hub import Hub
 from api.warehouse import Warehouse
 from orchestration.settings import Settings
@@ -30,8 +31,13 @@ def _hub(request: Request) -> Hub:
     return cast(Hub, request.app.state.hub)
 
 
+def _reads(request: Request) -> Reads:
+    return cast(Reads, request.app.state.reads)
+
+
 WarehouseDep = Annotated[Warehouse, Depends(_warehouse)]
 HubDep = Annotated[Hub, Depends(_hub)]
+ReadsDep = Annotated[Reads, Depends(_reads)]
 FramesDep = Annotated[NewestFrames, Depends(_frames)]
 
 

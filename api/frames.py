@@ -1,16 +1,13 @@
 """The newest frames, read from the warehouse once per frame however many ask for it."""
 
-import asyncio
 import json
-import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from api.models import Metric
+from api.shared import Shared
 from api.warehouse import Warehouse
 
-T = TypeVar("T")
 Rows = list[dict[str, Any]]
 
 # A frame takes the warehouse 40 ms of a core, asking for the newest moment 5 ms: twenty requests per second cost a
@@ -31,29 +28,6 @@ class Scope(NamedTuple):
     window: str
 
 
-class _Shared(Generic[T]):
-    """A value that is read again once it is older than `seconds`; whoever asks meanwhile waits for that one read."""
-
-    def __init__(self, read: Callable[[], Awaitable[T]], seconds: float) -> None:
-        self._read = read
-        self._seconds = seconds
-        self._lock = asyncio.Lock()
-        self._read_at = float("-inf")
-
-    async def get(self) -> T:
-        async with self._lock:
-            if self.age() > self._seconds:
-                # The age counts from before the read: what it returns is at least as new as that.
-                began = time.monotonic()
-                self._value = await self._read()
-                self._read_at = began
-            return self._value
-
-    def age(self) -> float:
-        """Seconds since the value was read."""
-        return time.monotonic() - self._read_at
-
-
 def metric_of(row: dict[str, Any], seconds: float) -> Metric:
     """A row of a frame, `seconds` after it was read."""
     freshness = row["freshness_seconds"] + seconds
@@ -65,12 +39,12 @@ class NewestFrames:
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
-        self._moment = _Shared(lambda: warehouse.rows("newest_frame"), MOMENT_SECONDS)
-        self._strategies = _Shared(lambda: warehouse.rows("strategies"), ROWS_SECONDS)
-        self._definitions = _Shared(lambda: warehouse.rows("metric_definitions"), SEED_SECONDS)
-        self._levels = _Shared(lambda: warehouse.rows("series_levels"), SEED_SECONDS)
-        self._alerts = _Shared(lambda: warehouse.rows("active_alerts"), ROWS_SECONDS)
-        self._frames: OrderedDict[Scope, tuple[object, _Shared[Rows]]] = OrderedDict()
+        self._moment = Shared(lambda: warehouse.rows("newest_frame"), MOMENT_SECONDS)
+        self._strategies = Shared(lambda: warehouse.rows("strategies"), ROWS_SECONDS)
+        self._definitions = Shared(lambda: warehouse.rows("metric_definitions"), SEED_SECONDS)
+        self._levels = Shared(lambda: warehouse.rows("series_levels"), SEED_SECONDS)
+        self._alerts = Shared(lambda: warehouse.rows("active_alerts"), ROWS_SECONDS)
+        self._frames: OrderedDict[Scope, tuple[object, Shared[Rows]]] = OrderedDict()
 
     async def strategies(self) -> Rows:
         """Every strategy: strategy_id, strategy_name."""
@@ -97,7 +71,7 @@ class NewestFrames:
         moment = (await self._moment.get())[0]["as_of"]
         known, shared = self._frames.get(scope, (None, None))
         if shared is None or known != moment:
-            shared = _Shared(lambda: self._warehouse.rows("latest_frame", scope._asdict()), ROWS_SECONDS)
+            shared = Shared(lambda: self._warehouse.rows("latest_frame", scope._asdict()), ROWS_SECONDS)
             self._frames[scope] = (moment, shared)
         self._frames.move_to_end(scope)
         while len(self._frames) > SCOPES:

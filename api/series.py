@@ -97,11 +97,7 @@ def axis_of(
     Raises:
         ApiError: `step` would give more than `MAXIMUM_POINTS` moments, or the series keeps nothing so old.
     """
-    age = (now - start).total_seconds()
-    level = next((level for level in levels if age <= level["kept_seconds"]), None)
-    if level is None:
-        oldest = now - timedelta(seconds=levels[-1]["kept_seconds"])
-        raise ApiError(400, f"from: the series begins at {oldest.isoformat(timespec='seconds')}.", "Give a later one.")
+    level = level_of(levels, now, start, "from")
     seconds = (end - start).total_seconds()
     if step is not None and seconds / step > MAXIMUM_POINTS:
         raise ApiError(
@@ -112,6 +108,22 @@ def axis_of(
     wanted = step or next((one for one in _STEPS if seconds / one <= points), _STEPS[-1])
     step = max(wanted, level["step_seconds"])
     return Axis(start, end, level["resolution"], step, max(step, level["longest_pause_seconds"]), pick, points)
+
+
+def level_of(levels: list[Level], now: datetime, start: datetime, parameter: str) -> Level:
+    """How finely the series keeps what is as old as `start`.
+
+    Raises:
+        ApiError: it keeps nothing so old; names the `parameter`.
+    """
+    age = (now - start).total_seconds()
+    level = next((level for level in levels if age <= level["kept_seconds"]), None)
+    if level is None:
+        oldest = now - timedelta(seconds=levels[-1]["kept_seconds"])
+        raise ApiError(
+            400, f"{parameter}: the series begins at {oldest.isoformat(timespec='seconds')}.", "Give a later one."
+        )
+    return level
 
 
 async def read_series(

@@ -14,7 +14,7 @@ from api.models import Frame, SnapshotResponse, Window
 from api.past import past_frame
 from api.quality import worst
 from api.scopes import resolve_strategy
-from api.times import utc
+from api.times import past_moment, utc
 from api.warehouse import Warehouse
 
 router = APIRouter(tags=["quant"])
@@ -43,9 +43,7 @@ async def snapshot(
     """The metric frame of one scope and window, with quality and freshness of every metric."""
     now = datetime.now(UTC)
     if as_of is not None:
-        as_of = utc(as_of)
-        if as_of > now:
-            raise ApiError(400, "as_of: lies in the future.", f"It is {now.isoformat(timespec='seconds')} now.")
+        as_of = past_moment(as_of)
     if known_at is not None and (as_of is None or utc(known_at) > now):
         raise ApiError(400, "known_at: lies in the future, or comes without `as_of`.", "Give both, and earlier.")
     strategy_id, name = await resolve_strategy(frames, strategy_id)
