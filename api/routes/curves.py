@@ -31,14 +31,17 @@ async def trends(
     """The profit of every strategy and the equity of every account over time, on one axis of at most two months."""
     span = span_of(start, end, max_points)
     rows = await reads.trends.get(span)
-    times = list(range(span.first, span.last + 1, span.step))
+    times = list(range(span.first, span.until + span.step, span.step))
     found: dict[tuple[str, str], dict[int, float]] = {}
     for row in rows:
-        place = found.setdefault((row["strategy_id"], row["account"]), {})
-        place[round(utc(row["point_at"]).timestamp())] = row["profit"]
+        values = found.setdefault((row["strategy_id"], row["account"]), {})
+        at = round(utc(row["point_at"]).timestamp())
+        # A step ends with its last value; the first one begins with its first.
+        values.setdefault(at, row["first_profit"])
+        values[at + span.step] = row["profit"]
     return TrendsResponse(
         step_seconds=span.step,
-        times=[datetime.fromtimestamp(at, UTC) for at in times],
+        times=[datetime.fromtimestamp(min(at, span.until), UTC) for at in times],
         trends=[
             Trend(strategy_id=strategy, account=account, values=_carried(times, values))
             for (strategy, account), values in found.items()

@@ -32,6 +32,7 @@ select
     toStartOfInterval(
         toDateTime(grid_at, 'UTC'), toIntervalSecond({step:UInt32})
     ) as point_at,
+    argMin(values.profit, grid_at) as first_profit,
     argMax(values.profit, grid_at) as profit
 from
 values

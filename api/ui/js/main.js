@@ -20,6 +20,9 @@ const MOUNTS = { scoreboard, execution, exposure, health, metric };
 const NAMES = { scoreboard: "Scoreboard", execution: "Execution", exposure: "Exposure & risk", health: "Health", metric: "Metrics" };
 // How often numbers are painted, at most: eyes do not follow more.
 const PAINT_MS = 500;
+const MINUTE = 60_000;
+// About how long windows of trading time are by the clock, until a frame says it.
+const SPANS = { "1m": MINUTE, "5m": 5 * MINUTE, "15m": 15 * MINUTE, "1h": 60 * MINUTE, "1d": 1440 * MINUTE, "5d": 10_080 * MINUTE, "20d": 40_320 * MINUTE };
 
 export class App {
   constructor() {
@@ -185,7 +188,26 @@ export class App {
   // What views ask.
 
   frame() {
-    return this.live.frames.get(this.store.scope);
+    return this.live.frames.get(this.store.scope) || (this.isPast ? this.toldThen() : undefined);
+  }
+
+  /** The frame of a past moment as the series keeps it, until it is computed anew. */
+  toldThen() {
+    const { summary } = this.data;
+    const { strategy, account } = this.store.state;
+    if (this.toldOf !== summary.value) {
+      this.toldOf = summary.value;
+      this.toldFrames = new Map();
+    }
+    if (!this.toldFrames.has(this.store.scope)) {
+      const row = summary.value?.rows.find((one) => one.strategy_id === strategy && one.account === account);
+      const metrics = row && Object.entries(row.metrics).map(([name, value]) => [name, {
+        metric_name: name, value, unit: this.definition(name)?.unit || "", status: value === null ? "insufficient_data" : "ok",
+        quality: value === null ? "insufficient_data" : row.quality, reason: "", watermark: null, sample_count: 0, meta: {},
+      }]);
+      this.toldFrames.set(this.store.scope, row && { as_of: row.as_of, metrics: new Map(metrics) });
+    }
+    return this.toldFrames.get(this.store.scope);
   }
 
   definition(name) {
@@ -215,11 +237,12 @@ export class App {
 
   /** The time of the window as from and to, or the last `least` milliseconds where it is shorter; null before it is known. */
   range(least = 0) {
-    const one = this.frame()?.metrics.get("net_pnl") || this.frame()?.metrics.values().next().value;
+    let one = this.frame()?.metrics.get("net_pnl") || this.frame()?.metrics.values().next().value;
     if (!one) return null;
+    if (!one.window_start) one = { window_end: this.store.state.as_of, window_start: Date.parse(this.store.state.as_of) - SPANS[this.store.state.window] };
     const to = this.isPast ? Date.parse(this.store.state.as_of) : Math.floor(this.live.now() / 60_000) * 60_000;
-    const length = Date.parse(one.window_end) - Date.parse(one.window_start);
-    const from = Math.min(to - Math.max(least, 600_000), length < 3_600_001 ? to - Math.max(length, least) : Date.parse(one.window_start));
+    const length = Date.parse(one.window_end) - new Date(one.window_start);
+    const from = Math.min(to - Math.max(least, 600_000), length < 3_600_001 ? to - Math.max(length, least) : Number(new Date(one.window_start)));
     return { from: new Date(Math.floor(from / 60_000) * 60_000).toISOString(), to: this.isPast ? this.store.state.as_of : "" };
   }
 

@@ -35,7 +35,7 @@ const isSilent = (app, alert) => alert.silenced_until && Date.parse(alert.silenc
 /** @param {import("../main.js").App} app */
 export function alertDrawer(app) {
   const { store } = app;
-  const head = h("h2", { id: "drawer-title" }, "Alerts");
+  const head = h("h2", { id: "drawer-title", tabindex: -1, autofocus: true }, "Alerts");
   const backButton = h("button.tool", { type: "button", "aria-label": "All alerts", onclick: () => store.set({ alert: "", alerts: store.state.alerts || "open" }) }, "‹ All");
   const body = h("div.drawer-body");
   const dialog = h("dialog.drawer", { "aria-labelledby": "drawer-title" }, h("div.drawer-head", {}, backButton, head, h("button.tool", { type: "button", "aria-label": "Close alerts", onclick: () => app.closeAlerts() }, "✕")), body);
@@ -163,6 +163,6 @@ function actions(app, alert, again) {
     h("label", {}, "Reason", reason),
     h("div.actions", {},
       h("button.button.primary", { type: "button", disabled: Boolean(alert.acknowledged_by) || alert.state === "resolved", onclick: () => send(`${PATHS.alerts}/${alert.alert_id}/acknowledge`, {}, "Acknowledged.") }, alert.acknowledged_by ? "Acknowledged" : "Acknowledge")),
-    h("div.actions", {}, h("label.field", {}, "Silence", what), h("label.field", {}, "for", length), h("button.button", { type: "button", onclick: () => send(PEOPLE.silences, { for: length.value, [what.value]: alert[what.value] }, "Silenced. It stays listed, and nobody is told.") }, "Silence")),
+    h("div.actions.bottom", {}, h("label.field", {}, "Silence", what), h("label.field", {}, "for", length), h("button.button", { type: "button", onclick: () => send(PEOPLE.silences, { for: length.value, [what.value]: alert[what.value] }, "Silenced. It stays listed, and nobody is told.") }, "Silence")),
     told));
 }

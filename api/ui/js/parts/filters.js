@@ -54,7 +54,7 @@ export function filters(app) {
         badge.dataset.state = group.state;
         setText(badge.children[0], mark(group.state));
         setText(badge.children[1], label(group.name));
-        setText(badge.children[2], app.isPast ? word(group.state) : group.state === "good" ? duration(group.age) : `${word(group.state)} ${duration(group.age)}`);
+        setText(badge.children[2], app.isPast ? (group.state === "good" ? "good" : word(group.state)) : group.state === "good" ? duration(group.age) : `${word(group.state)} ${duration(group.age)}`);
         badge.title = `${label(group.name)}: ${word(group.state)}; complete up to ${duration(group.age)} ago, late from ${duration(group.allowed)} on`;
       }
     },

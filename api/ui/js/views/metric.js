@@ -28,7 +28,7 @@ export function metric(app) {
     const part = h("section.panel.window-chart.span-4", { "aria-label": `Window ${window}` }, h("div.panel-head", {}, button, h("h3", {}, value), h("div.end", {}, state)), h("div.panel-body", {}, chart.element));
     const series = new Resource(() => {
       const range = app.range(86_400_000);
-      return range && { path: PATHS.series, query: { ...query(window), metrics: name(), ...range, max_points: 300, downsample: "last" } };
+      return range && { path: PATHS.series, query: { ...query(window), metrics: name(), ...range, max_points: 1440, downsample: "last" } };
     }, 60);
     return { window, chart, value, state, button, part, series };
   });

@@ -61,7 +61,7 @@ export function scoreboard(app) {
         const state = td.firstChild || h("span.state", {}, h("i", { "aria-hidden": "true" }), h("span"));
         state.dataset.state = row.state;
         state.children[0].textContent = mark(row.state);
-        state.children[1].textContent = word(row.state);
+        state.children[1].textContent = app.isPast && row.state === "good" ? "good" : word(row.state);
         return state;
       } },
       ...COLUMNS.map((name) => ({ key: name, title: label(name), hint: name, sort: (row) => valueOf(row, name), cell: cell(name) })),
