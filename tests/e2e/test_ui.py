@@ -5,6 +5,7 @@ import io
 import os
 import re
 import signal
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
 from tests.e2e.browser import SECONDS, Tab, chromium, tab
+from tests.e2e.feed import feeding
 from tests.e2e.running import QUANT, RunningUp
 
 pytestmark = pytest.mark.timeout(600)
@@ -320,3 +322,50 @@ def test_the_first_view_is_there_soon(url: str, browser: Browser) -> None:
         found = seconds(shown)
     print(f"first numbers after {found:.2f} s")
     assert found < SECONDS / 4
+
+
+def _work(shown: Tab, seconds: float) -> tuple[float, float]:
+    """The share of its time for which the main thread keeps a core busy, and the megabytes that stay behind."""
+    session = shown.page.context.new_cdp_session(shown.page)
+    # Time of the thread, not of the clock: what others do on the machine does not count.
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def metrics() -> dict[str, float]:
+        session.send("HeapProfiler.collectGarbage")
+        return {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
+
+    before, began = metrics(), time.monotonic()
+    shown.page.wait_for_timeout(seconds * 1000)
+    after, ended = metrics(), time.monotonic()
+    return (after["TaskDuration"] - before["TaskDuration"]) / (ended - began), after["JSHeapUsedSize"] / 1e6
+
+
+@pytest.mark.parametrize(
+    ("seconds", "most_megabytes"), [(15, 5), pytest.param(240, 3, marks=pytest.mark.slow)], ids=["brief", "long"]
+)
+def test_fifty_strategies_leave_the_browser_at_ease(
+    up: RunningUp, browser: Browser, seconds: float, most_megabytes: float
+) -> None:
+    with feeding(up) as feed, tab(browser, feed.url, "?account=paper-crypto&window=1d") as shown:
+        shown.wait(lambda: shown.page.locator(".board tbody tr").count() == 51, "51 rows")
+        first = shown.page.evaluate("performance.getEntriesByName('quant.first')[0].startTime") / 1000
+        # All windows of all strategies, as if somebody had a tab for each.
+        shown.page.evaluate(
+            "scopes => { const app = window.quant; const own = app.store.scope;"
+            " app.want = () => app.live.want([own, ...scopes]); app.want(); }",
+            feed.scopes,
+        )
+        shown.wait(lambda: shown.page.evaluate("window.quant.live.frames.size") > 350, "351 frames")
+        # What is loaded once, and compiled on the way.
+        _, begin = _work(shown, 10)
+        told = feed.events
+        share, end = _work(shown, seconds)
+        rate = (feed.events - told) / seconds
+        print(
+            f"first numbers {first:.2f} s; {rate:.0f} events/s; main thread {share:.1%};"
+            f" heap {begin:.1f} to {end:.1f} MB"
+        )
+        assert rate > 300 * 0.5
+        assert share < 0.1
+        assert end - begin < most_megabytes
+        assert shown.complaints == []

@@ -5,6 +5,13 @@ import { Stream } from "./sse.js";
 const BATCH_MS = 100;
 const GATHER_MS = 60;
 
+/** What tabs show of a metric: its details change with every frame, take most of the message, and are asked for apart. */
+function slim({ metric_name, value, unit, status, quality, reason, freshness_seconds, watermark, sample_count, window_start, window_end, meta }, isWhole) {
+  const metric = { metric_name, value, unit, status, quality, reason, freshness_seconds, watermark, sample_count, window_start, window_end };
+  if (isWhole) metric.meta = meta;
+  return metric;
+}
+
 export class Hub {
   /** @param {string} url  of the stream @param {(to: string | null, message: object) => void} post  to one client or all */
   constructor(url, post) {
@@ -88,7 +95,8 @@ export class Hub {
       let news = this.#batch.get(scope);
       if (!news || isWhole) this.#batch.set(scope, (news = { scope, as_of: null, metrics: new Map(), isWhole }));
       news.as_of = data.as_of;
-      for (const metric of data.metrics) {
+      for (const told of data.metrics) {
+        const metric = slim(told, isWhole);
         frame.metrics.set(metric.metric_name, metric);
         news.metrics.set(metric.metric_name, metric);
       }

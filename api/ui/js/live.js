@@ -71,7 +71,10 @@ export class Live extends EventTarget {
         let frame = this.frames.get(scope);
         if (!frame || (isWhole && metrics.length)) this.frames.set(scope, (frame = { as_of, metrics: new Map() }));
         frame.as_of = as_of;
-        for (const metric of metrics) frame.metrics.set(metric.metric_name, metric);
+        for (const metric of metrics) {
+          metric.meta ??= frame.metrics.get(metric.metric_name)?.meta ?? {};
+          frame.metrics.set(metric.metric_name, metric);
+        }
         changed.add(scope);
       }
       this.#clock(message.frames[0]?.metrics);

@@ -33,6 +33,7 @@ export class App {
     /** Alerts that the stream told since they were last fetched, by id. */
     this.news = new Map();
     this.changed = new Set();
+    this.paintedAt = 0;
     Resource.isStill = () => this.live.isPaused || this.isPast;
     this.theme();
     this.nav = VIEWS.map((view) => [view, h("a", { onclick: (event) => this.follow(event, { view }) }, NAMES[view])]);
@@ -45,7 +46,8 @@ export class App {
     this.mount();
     this.navigation();
     this.drawer.update();
-    setInterval(() => this.touch("second"), 1000);
+    // Ages grow also while nothing comes.
+    setInterval(() => performance.now() - this.paintedAt > 900 && this.touch("second"), 1000);
   }
 
   get isPast() {
@@ -149,6 +151,7 @@ export class App {
 
   paint() {
     if (document.hidden) return;
+    this.paintedAt = performance.now();
     const { changed } = this;
     this.changed = new Set();
     if (changed.has("summary")) this.filters.update();
@@ -261,8 +264,15 @@ export class App {
     return (!strategy || alert.strategy_id === strategy || alert.category === "data") && (!account || alert.account === account || (alert.category === "data" && !alert.account));
   }
 
-  countAlerts(row) {
-    return this.alerts().filter((alert) => alert.state !== "resolved" && alert.strategy_id === row.strategy_id && alert.account === row.account && alert.category === "strategy").length;
+  /** Open alerts of strategies by `strategy|account`. */
+  alertCounts() {
+    const counts = new Map();
+    for (const { state, category, strategy_id, account } of this.alerts()) {
+      if (state === "resolved" || category !== "strategy") continue;
+      const key = `${strategy_id}|${account}`;
+      counts.set(key, (counts.get(key) || 0) + 1);
+    }
+    return counts;
   }
 
   /** Episodes as annotations of a chart. */

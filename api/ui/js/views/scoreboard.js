@@ -100,16 +100,19 @@ export function scoreboard(app) {
     const found = app.data.summary.value;
     if (!found) return null;
     const trend = new Map((trends.value?.trends || []).map((one) => [`${one.strategy_id}|${one.account}`, one.values]));
+    const onAccounts = new Map();
+    for (const { strategy_id, account } of found.rows) if (account) onAccounts.set(strategy_id, (onAccounts.get(strategy_id) || 0) + 1);
+    const counts = app.isPast ? null : app.alertCounts();
     return found.rows
       .filter((row) => (!store.state.strategy || row.strategy_id === store.state.strategy) && (!store.state.account || row.account === store.state.account))
       // A strategy on its only account is there once.
-      .filter((row) => row.account || !row.strategy_id || found.rows.filter((other) => other.strategy_id === row.strategy_id).length > 2)
+      .filter((row) => row.account || !row.strategy_id || onAccounts.get(row.strategy_id) > 1)
       .map((row) => {
         const scope = `${row.strategy_id}|${row.account}|${found.window}`;
         return {
           ...row, scope, name: row.strategy_id ? row.strategy_name || row.strategy_id : row.account ? "Whole account" : "Everything",
           state: app.rowState(row, scope), trend: trend.get(`${row.strategy_id}|${row.account}`),
-          active_alerts: app.isPast ? row.active_alerts : app.countAlerts(row),
+          active_alerts: counts ? counts.get(`${row.strategy_id}|${row.account}`) || 0 : row.active_alerts,
         };
       });
   };
