@@ -243,10 +243,11 @@ export class App {
     let one = this.frame()?.metrics.get("net_pnl") || this.frame()?.metrics.values().next().value;
     if (!one) return null;
     if (!one.window_start) one = { window_end: this.store.state.as_of, window_start: Date.parse(this.store.state.as_of) - SPANS[this.store.state.window] };
-    const to = this.isPast ? Date.parse(this.store.state.as_of) : Math.floor(this.live.now() / 60_000) * 60_000;
+    const to = this.isPast ? Date.parse(this.store.state.as_of) : Math.floor(this.live.now() / MINUTE) * MINUTE;
     const length = Date.parse(one.window_end) - new Date(one.window_start);
     const from = Math.min(to - Math.max(least, 600_000), length < 3_600_001 ? to - Math.max(length, least) : Number(new Date(one.window_start)));
-    return { from: new Date(Math.floor(from / 60_000) * 60_000).toISOString(), to: this.isPast ? this.store.state.as_of : "" };
+    // The minute in which the window begins: what happened before it, as over a night, is no part of it.
+    return { from: new Date((Math.floor(from / MINUTE) + 1) * MINUTE).toISOString(), to: this.isPast ? this.store.state.as_of : "" };
   }
 
   alerts() {
