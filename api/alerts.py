@@ -22,7 +22,12 @@ def concerns(alert: Alert, scope: Scope) -> bool:
 
 
 async def alerts_at(warehouse: Warehouse, scope: Scope, moment: datetime) -> list[Alert]:
-    """The alerts of a scope that were open at a past moment.
+    """The alerts of a scope that were open at a past moment; raises as `all_alerts_at` does."""
+    return [alert for alert in await all_alerts_at(warehouse, moment) if concerns(alert, scope)]
+
+
+async def all_alerts_at(warehouse: Warehouse, moment: datetime) -> list[Alert]:
+    """The alerts that were open at a past moment.
 
     Raises:
         WarehouseUnavailable: the warehouse cannot be reached, or the query failed there.
@@ -39,4 +44,4 @@ async def alerts_at(warehouse: Warehouse, scope: Scope, moment: datetime) -> lis
             "limit": 1000,
         },
     )
-    return [alert for alert in map(alert_of, rows) if concerns(alert, scope)]
+    return [alert_of(row) for row in rows]

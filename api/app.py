@@ -13,20 +13,26 @@ from api.frames import NewestFrames
 from api.observe import Latencies, Observe
 from api.parameters import refuse_unknown_parameters
 from api.problems import problems
+from api.reads import Reads
 from api.rendered import Snapshots
 from api.routes import (
     actions,
     alerts,
+    costs,
+    curves,
     description,
     explain,
     health,
     metrics,
+    pipeline,
+    positions,
     series,
     service,
     session,
     snapshot,
     stream,
     trading,
+    ui,
 )
 from api.security.access import Access, is_loopback, require_read
 from api.security.limits import Limits
@@ -64,6 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.warehouse = Warehouse(settings)
     app.state.frames = NewestFrames(app.state.warehouse)
     app.state.snapshots = Snapshots(app.state.frames)
+    app.state.reads = Reads(app.state.warehouse)
     app.state.hub = Hub(app.state.warehouse, app.state.frames)
     install_error_handlers(app)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=_allowed_hosts(settings), www_redirect=False)
@@ -77,8 +84,11 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(session.router, prefix="/api/torghut", dependencies=[strict])
     app.include_router(trading.router, prefix=TRADING, dependencies=[*reads, enabled], responses=problems(404))
     app.include_router(health.router, prefix=PREFIX, dependencies=reads)
-    for routes in (snapshot, explain, series, stream, alerts, actions):
+    dashboards = (curves, costs, positions, pipeline)
+    for routes in (snapshot, explain, series, stream, alerts, actions, *dashboards):
         app.include_router(routes.router, prefix=PREFIX, dependencies=[*reads, enabled], responses=problems(404))
+    app.include_router(ui.router)
+    app.mount(ui.PATH, ui.dashboards(), name="ui")
     return app
 
 

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from api.errors import ApiError
 from api.frames import NewestFrames
+from api.reads import Reads
 from api.rendered import Snapshots
 from api.security.limits import Limits
 from api.stream.hub import Hub
@@ -36,6 +37,10 @@ async def _hub(request: Request) -> Hub:
     return cast(Hub, request.app.state.hub)
 
 
+async def _reads(request: Request) -> Reads:
+    return cast(Reads, request.app.state.reads)
+
+
 async def _limits(request: Request) -> Limits:
     return cast(Limits, request.app.state.limits)
 
@@ -45,6 +50,7 @@ WarehouseDep = Annotated[Warehouse, Depends(_warehouse)]
 SnapshotsDep = Annotated[Snapshots, Depends(_snapshots)]
 HubDep = Annotated[Hub, Depends(_hub)]
 LimitsDep = Annotated[Limits, Depends(_limits)]
+ReadsDep = Annotated[Reads, Depends(_reads)]
 FramesDep = Annotated[NewestFrames, Depends(_frames)]
 
 

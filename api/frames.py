@@ -2,15 +2,13 @@
 
 import asyncio
 import json
-import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from api.models import Metric, Window
+from api.shared import Shared
 from api.warehouse import Warehouse
 
-T = TypeVar("T")
 Rows = list[dict[str, Any]]
 
 # A query for frames takes the warehouse 40 ms of a core, one for the newest moment 5 ms: twenty requests per second
@@ -29,29 +27,6 @@ class Scope(NamedTuple):
     strategy_id: str
     account: str
     window: Window
-
-
-class _Shared(Generic[T]):
-    """A value that is read again once it is older than `seconds`; whoever asks meanwhile waits for that one read."""
-
-    def __init__(self, read: Callable[[], Awaitable[T]], seconds: float) -> None:
-        self._read = read
-        self._seconds = seconds
-        self._lock = asyncio.Lock()
-        self._read_at = float("-inf")
-
-    async def get(self) -> T:
-        async with self._lock:
-            if self.age() > self._seconds:
-                # The age counts from before the read: what it returns is at least as new as that.
-                began = time.monotonic()
-                self._value = await self._read()
-                self._read_at = began
-            return self._value
-
-    def age(self) -> float:
-        """Seconds since the value was read."""
-        return time.monotonic() - self._read_at
 
 
 class _Batches:
@@ -101,13 +76,13 @@ class NewestFrames:
     """The rows of `latest_frame` and of `strategies`, shared by all requests."""
 
     def __init__(self, warehouse: Warehouse) -> None:
-        self._moment = _Shared(lambda: warehouse.rows("newest_frame"), MOMENT_SECONDS)
-        self._strategies = _Shared(lambda: warehouse.rows("strategies"), ROWS_SECONDS)
-        self._definitions = _Shared(lambda: warehouse.rows("metric_definitions"), SEED_SECONDS)
-        self._levels = _Shared(lambda: warehouse.rows("series_levels"), SEED_SECONDS)
-        self._alerts = _Shared(lambda: warehouse.rows("active_alerts"), ROWS_SECONDS)
+        self._moment = Shared(lambda: warehouse.rows("newest_frame"), MOMENT_SECONDS)
+        self._strategies = Shared(lambda: warehouse.rows("strategies"), ROWS_SECONDS)
+        self._definitions = Shared(lambda: warehouse.rows("metric_definitions"), SEED_SECONDS)
+        self._levels = Shared(lambda: warehouse.rows("series_levels"), SEED_SECONDS)
+        self._alerts = Shared(lambda: warehouse.rows("active_alerts"), ROWS_SECONDS)
         self._batches = _Batches(warehouse)
-        self._frames: OrderedDict[Scope, tuple[object, _Shared[Rows]]] = OrderedDict()
+        self._frames: OrderedDict[Scope, tuple[object, Shared[Rows]]] = OrderedDict()
 
     async def strategies(self) -> Rows:
         """Every strategy: strategy_id, strategy_name."""
@@ -134,7 +109,7 @@ class NewestFrames:
         moment = (await self._moment.get())[0]["as_of"]
         known, shared = self._frames.get(scope, (None, None))
         if shared is None or known != moment:
-            shared = _Shared(lambda: self._batches.rows(scope), ROWS_SECONDS)
+            shared = Shared(lambda: self._batches.rows(scope), ROWS_SECONDS)
             self._frames[scope] = (moment, shared)
         self._frames.move_to_end(scope)
         while len(self._frames) > SCOPES:

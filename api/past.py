@@ -1,4 +1,4 @@
-"""Frames of past moments: computed when somebody asks for them, or as they were recorded."""
+"""Frames and positions of any moment: computed when somebody asks for them, or as they were recorded."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,6 +22,28 @@ _ROWS = (
     "select * from ({view}) where strategy_id = {{strategy_id:String}} and account = {{account:String}}"
     " and window = {{window:String}} order by metric_name"
 )
+_POSITIONS = (
+    "select * from ({view}) where {{strategy_id:String}} in ('', strategy_id) and {{account:String}} in ('', account)"
+    " order by abs(ifNull(market_value, 0)) desc, account, strategy_id, symbol limit 1000"
+)
+
+
+async def positions_at(
+    warehouse: Warehouse, strategy_id: str, account: str, as_of: datetime, known_at: datetime
+) -> list[dict[str, Any]]:
+    """The open positions of a scope (empty: of all) at `as_of`, from what was known at `known_at`; raises as
+    `past_frame` does.
+    """
+    moment = {"as_of": sql_moment(as_of), "known_at": sql_moment(known_at)}
+    views, edges = await asyncio.gather(
+        warehouse.query(VIEW_TEXT, {"view": "api_positions"}),
+        warehouse.rows("present_edges", {"as_of": moment["as_of"], "account": account}),
+    )
+    return await warehouse.query(
+        _POSITIONS.format(view=with_edges(views[0]["as_select"], edges[0]["edges"])),
+        {"strategy_id": strategy_id, "account": account, **moment},
+        {**FRAME_SETTINGS, "max_execution_time": _SECONDS},
+    )
 
 
 async def past_frame(warehouse: Warehouse, scope: Scope, as_of: datetime, known_at: datetime) -> list[dict[str, Any]]:

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
 
+from api.errors import ApiError
+
 # What the warehouse can hold, and a day more on either side.
 FIRST_YEAR, LAST_YEAR = 1990, 2199
 _ISO = re.compile(r"\d{4}-\d\d-\d\d")
@@ -30,3 +32,15 @@ Moment = Annotated[datetime, BeforeValidator(_iso), AfterValidator(_in_bounds)]
 def utc(moment: datetime) -> datetime:
     """A moment in UTC, which it is without a zone."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def past_moment(moment: datetime, name: str = "as_of") -> datetime:
+    """A moment of the past in UTC.
+
+    Raises:
+        ApiError: it lies in the future.
+    """
+    now = datetime.now(UTC)
+    if utc(moment) > now:
+        raise ApiError(400, f"{name}: lies in the future.", f"It is {now.isoformat(timespec='seconds')} now.")
+    return utc(moment)

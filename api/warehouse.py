@@ -36,9 +36,11 @@ class Warehouse:
         self._writer: AsyncClient | None = None
         self._connecting = asyncio.Lock()
 
-    async def rows(self, name: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    async def rows(
+        self, name: str, parameters: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
         """Run a named query; returns and raises as `query` does."""
-        return await self.query(query_text(name), parameters)
+        return await self.query(query_text(name), parameters, settings)
 
     async def query(
         self, sql: str, parameters: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None

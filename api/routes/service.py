@@ -3,19 +3,12 @@
 from datetime import UTC, datetime
 
 from fastapi import APIRouter
-from fastapi.responses import RedirectResponse
 
 from api.deps import SettingsDep, WarehouseDep
 from api.errors import ApiError
 from api.models import Readiness
 
 router = APIRouter(tags=["service"])
-
-
-@router.get("/", include_in_schema=False)
-async def root() -> RedirectResponse:
-    """A person who opens the bare address wants to see what is here."""
-    return RedirectResponse("/docs")
 
 
 @router.get("/healthz")

@@ -1,11 +1,11 @@
 """GET strategies, summary, executions and decisions: what is traded, and how it goes."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from api.alerts import alert_of
+from api.alerts import alert_of, all_alerts_at
 from api.deps import FramesDep, WarehouseDep
 from api.frames import NewestFrames
 from api.models import (
@@ -22,7 +22,8 @@ from api.models import (
 from api.pages import Place, page, time_range
 from api.quality import worst
 from api.scopes import resolve_strategy
-from api.times import Moment
+from api.series import level_of
+from api.times import Moment, past_moment
 
 router = APIRouter(tags=["trading"])
 
@@ -50,10 +51,19 @@ async def summary(
     frames: FramesDep,
     window: Annotated[Window, Query(description="Window of the metrics.")] = "1d",
     account: AccountOf = None,
+    as_of: Annotated[
+        Moment | None, Query(description="A past moment, as the series keeps it. Default: the newest frame.")
+    ] = None,
 ) -> SummaryResponse:
-    """The newest metrics of every strategy and account side by side."""
-    rows = await warehouse.rows("summary", {"window": window})
-    active = [alert_of(row) for row in await frames.alerts()]
+    """The newest metrics of every strategy and account side by side, or those told at a past moment."""
+    if as_of is None:
+        rows = await warehouse.rows("summary", {"window": window})
+        active = [alert_of(row) for row in await frames.alerts()]
+    else:
+        moment = past_moment(as_of)
+        pause = level_of(await frames.levels(), datetime.now(UTC), moment, "as_of")["longest_pause_seconds"]
+        rows = await warehouse.rows("summary_at", {"window": window, "as_of": moment, "pause": pause})
+        active = await all_alerts_at(warehouse, moment)
     shown = [
         SummaryRow(
             strategy_id=row["strategy_id"],

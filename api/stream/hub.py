@@ -104,12 +104,12 @@ class Hub:
                 # Else the first events would have an id from which nothing can go on.
                 await self._look()
                 self._reader = asyncio.create_task(self._read_on())
-            for scope in scopes:
-                frame = self._frames[scope]
-                if not frame.is_loaded:
-                    rows, _ = await self._newest.frame(scope)
-                    self._take(rows)
-                    frame.is_loaded = True
+            missing = [scope for scope in scopes if not self._frames[scope].is_loaded]
+            if missing:
+                # All at once: a dashboard has a scope per row, and one by one they took as many queries.
+                self._take(await self._changes(missing, Cursor()))
+                for scope in missing:
+                    self._frames[scope].is_loaded = True
             yield
         finally:
             self.listeners -= 1
@@ -225,16 +225,21 @@ class Hub:
 
     async def _look_at_metrics(self) -> None:
         tiers = await self.tiers()
-        rows = await self._warehouse.rows(
-            "changed_metrics",
-            {
-                "scopes": [tuple(scope) for scope in self._frames],
-                **{tier: [name for name, of in tiers.items() if of == tier] for tier in TIERS},
-                **{f"{tier}_since": self._cursor.of(tier) for tier in TIERS},
-            },
-        )
+        rows = await self._changes(list(self._frames), self._cursor)
         self._take(rows)
         self._cursor = self._cursor.after((tiers[row["metric_name"]], row["changed_at"]) for row in rows)
+
+    async def _changes(self, scopes: list[Scope], cursor: Cursor) -> list[dict[str, Any]]:
+        """The metrics of scopes that changed behind a cursor."""
+        tiers = await self.tiers()
+        return await self._warehouse.rows(
+            "changed_metrics",
+            {
+                "scopes": [tuple(scope) for scope in scopes],
+                **{tier: [name for name, of in tiers.items() if of == tier] for tier in TIERS},
+                **{f"{tier}_since": cursor.of(tier) for tier in TIERS},
+            },
+        )
 
     async def _look_at_alerts(self, now: datetime) -> None:
         for name, alert in await self._transitions(now - ALERT_MARGIN):

@@ -1,4 +1,18 @@
 {# Execution: how orders end, what they cost against the market, how long they take and by which route they go. #}
+{# Formulas over sums of orders, for windows and for any other group of orders. #}
+{% macro execution_ratios() -%}
+    {{ return({
+        'answered_orders': "ended_orders + rejected_submits",
+        'fill_share': "if( ordered_value > 0, toFloat64(obtained_value) / toFloat64(ordered_value),"
+        ~ " toFloat64(obtained_quantity) / toFloat64(ordered_quantity) )",
+        'reject_rate': "(rejected_orders + rejected_submits) / answered_orders",
+        'cancel_rate': "(canceled_orders + expired_orders) / ended_orders",
+        'slippage': "10000 * toFloat64(slippage_cost) / toFloat64(arrival_value)",
+        'shortfall_cost': "delay_cost + trading_cost + opportunity_cost + shortfall_fees",
+        'shortfall': "10000 * toFloat64(shortfall_cost) / toFloat64(paper_value)",
+    }) }}
+{%- endmacro %}
+
 {# What several formulas share, each once: reasons, caveats, meta. `from` has the columns of scope_orders. #}
 {% macro order_columns(from) %}
     select
@@ -11,12 +25,8 @@
             'zero_denominator',
             ''
         ) as fill_reason,
-        if(
-            ordered_value > 0,
-            toFloat64(obtained_value) / toFloat64(ordered_value),
-            toFloat64(obtained_quantity) / toFloat64(ordered_quantity)
-        ) as fill_share,
-        ended_orders + rejected_submits as answered_orders,
+        {{ execution_ratios().fill_share }} as fill_share,
+        {{ execution_ratios().answered_orders }} as answered_orders,
         if(answered_orders = 0, 'no_source_rows', '') as reject_reason,
         if(
             executed_notional = 0,
@@ -31,7 +41,7 @@
             'missing_price',
             ''
         ) as slippage_reason,
-        delay_cost + trading_cost + opportunity_cost + shortfall_fees as shortfall_cost,
+        {{ execution_ratios().shortfall_cost }} as shortfall_cost,
         multiIf(
             concluded_decisions = 0,
             'no_source_rows',
@@ -170,25 +180,25 @@
         }},
         {{
             metric(
-                "reject_rate", "(rejected_orders + rejected_submits) / answered_orders", reason="reject_reason",
+                "reject_rate", execution_ratios().reject_rate, reason="reject_reason",
                 samples="answered_orders", last_event="last_ended_at", meta="reject_meta",
             )
         }},
         {{
             metric(
-                "cancel_rate", "(canceled_orders + expired_orders) / ended_orders", reason="order_reason",
+                "cancel_rate", execution_ratios().cancel_rate, reason="order_reason",
                 samples="ended_orders", last_event="last_ended_at", meta="cancel_meta",
             )
         }},
         {{
             metric(
-                "slippage_bps_vs_mid", "10000 * toFloat64(slippage_cost) / toFloat64(arrival_value)",
+                "slippage_bps_vs_mid", execution_ratios().slippage,
                 reason="slippage_reason", samples="covered_fills", last_event="last_executed_at", meta="slippage_meta",
             )
         }},
         {{
             metric(
-                "implementation_shortfall_bps", "10000 * toFloat64(shortfall_cost) / toFloat64(paper_value)",
+                "implementation_shortfall_bps", execution_ratios().shortfall,
                 reason="shortfall_reason", caveat="shortfall_caveat", samples="measured_decisions",
                 last_event="last_concluded_at", meta="shortfall_meta",
             )

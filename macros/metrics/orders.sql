@@ -191,20 +191,7 @@
         decision_filled_notional,
         decision_fee,
         is_decision_fee_known,
-        if(side = 'sell', -1, 1) as direction,
-        ifNull(submitted_quantity, 0) as ordered,
-        ifNull(filled_quantity, 0) as obtained,
-        ifNull(coalesce(arrival_mid, limit_price, average_fill_price), 0) as weight,
-        ifNull(decision_mid, 0) as paper_price,
-        ifNull(coalesce(decision_arrival_mid, decision_mid), 0) as start_price,
-        ifNull(end_mid, start_price) as end_price,
-        decision_mid is not null
-        and is_decision_priced
-        and (
-            decision_filled_quantity = decision_quantity or end_mid is not null
-        ) as is_measured,
-        lower(trimBoth(expected_adapter)) as expected_route,
-        lower(trimBoth(actual_adapter)) as actual_route,
+        {{ order_terms() }},
         arrayJoin(
             if(
                 first_fill_in = last_fill_in,
@@ -260,6 +247,25 @@
         part .2 as executed_in
     from orders
 {% endmacro %}
+
+{# What costs are computed from: the side as a sign, quantities, and the prices at which a decision would have been
+   filled on paper, began and ended. #}
+{% macro order_terms() -%}
+    if(side = 'sell', -1, 1) as direction,
+    ifNull(submitted_quantity, 0) as ordered,
+    ifNull(filled_quantity, 0) as obtained,
+    ifNull(coalesce(arrival_mid, limit_price, average_fill_price), 0) as weight,
+    ifNull(decision_mid, 0) as paper_price,
+    ifNull(coalesce(decision_arrival_mid, decision_mid), 0) as start_price,
+    ifNull(end_mid, start_price) as end_price,
+    decision_mid is not null
+    and is_decision_priced
+    and (
+        decision_filled_quantity = decision_quantity or end_mid is not null
+    ) as is_measured,
+    lower(trimBoth(expected_adapter)) as expected_route,
+    lower(trimBoth(actual_adapter)) as actual_route
+{%- endmacro %}
 
 {# The windows in which a moment lies, as bits: that of edge 1 is the lowest. #}
 {% macro windows_with(moment) -%}

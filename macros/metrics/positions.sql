@@ -42,8 +42,7 @@
                         valued.edge as edge,
                         valued.mark as mark,
                         mark .1 = '' as is_unpriced,
-                        toDecimal128(quantity * mark .2, 12) as market_value,
-                        market_value - sign(quantity) * open_cost as unrealized_pnl,
+                        {{ position_terms() }},
                         arrayJoin(
                             if(edge = 0, range(toUInt8(1), toUInt8(8)), [edge])
                         ) as window_edge,
@@ -55,6 +54,12 @@
             group by strategy_id, account, window_edge
         )
 {% endmacro %}
+
+{# What a position is worth by its mark, and what it gained since it was opened. #}
+{% macro position_terms() -%}
+    toDecimal128(quantity * mark .2, 12) as market_value,
+    market_value - sign(quantity) * open_cost as unrealized_pnl
+{%- endmacro %}
 
 {# Rows (account, strategy_id, symbol, edge, ...): every open position at the end (edge 0) and at the start of every
    window (edges 1 to 7), with a mark for each.

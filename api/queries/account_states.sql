@@ -1,0 +1,1 @@
+select account, calendar, last_event_at from quant.api_accounts order by account

@@ -1,0 +1,1 @@
+select * from quant.api_alert_policies order by policy_id

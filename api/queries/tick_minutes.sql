@@ -1,0 +1,1 @@
+select * from quant.api_tick_minutes order by minute_at
