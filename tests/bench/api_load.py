@@ -1,0 +1,186 @@
+"""The API under load, in the product as `make up` starts it without Dagster: requests by wrk (a Debian package),
+beside a FastAPI route that returns a constant of the same size; series, frames of the past; many listeners of the stream.
+
+Delays of events are counted from the `as_of` of the frame that they tell of: the tick itself is part of them.
+"""
+
+import argparse
+import asyncio
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from tests.e2e.running import QUANT, RunningUp
+from tests.ports import free_port
+from tests.waiting import wait_for
+
+SECONDS = 20
+CONNECTIONS = 16
+_CONSTANT = """
+import sys, uvicorn
+from fastapi import FastAPI, Response
+app, body = FastAPI(), b"x" * int(sys.argv[2])
+@app.get("/constant")
+async def constant() -> Response:
+    return Response(body, media_type="application/json")
+uvicorn.run(app, port=int(sys.argv[1]), log_config=None)
+"""
+
+
+def _quantile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def _wrk(url: str) -> tuple[float, str, int]:
+    """Requests per second, the 99th percentile as wrk writes it, and answers other than 2xx."""
+    run = subprocess.run(
+        ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--latency", url],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", run.stdout)
+    p99 = re.search(r"99%\s+(\S+)", run.stdout)
+    bad = re.search(r"Non-2xx or 3xx responses: (\d+)", run.stdout)
+    assert rate
+    assert p99
+    return float(rate[1]), p99[1], int(bad[1]) if bad else 0
+
+
+@contextmanager
+def _constant(size: int) -> Iterator[str]:
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-c", _CONSTANT, str(port), str(size)])
+    url = f"http://127.0.0.1:{port}/constant"
+    try:
+        wait_for(lambda: httpx.get(url).status_code == 200, 30, "the constant")
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _timed(client: httpx.Client, path: str, times: int) -> list[float]:
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        answer = client.get(path)
+        assert answer.status_code == 200, answer.text
+        taken.append(time.perf_counter() - began)
+    return taken
+
+
+async def _listen(port: int, path: str, until: float, delays: list[float]) -> int:
+    """One listener; returns how many events it was told."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+    told, is_delta = 0, False
+    try:
+        async with asyncio.timeout_at(until):
+            while line := await reader.readline():
+                if line.startswith(b"event: "):
+                    is_delta = line.strip() == b"event: quant.metrics.delta"
+                elif is_delta and line.startswith(b"data: "):
+                    told += 1
+                    found = re.search(rb'"as_of": ?"([^"]+)"', line)
+                    assert found
+                    as_of = datetime.fromisoformat(found[1].decode().replace("Z", "+00:00"))
+                    delays.append((datetime.now(UTC) - as_of).total_seconds())
+                    is_delta = False
+    except TimeoutError:
+        pass
+    finally:
+        writer.close()
+    return told
+
+
+async def _listeners(port: int, path: str, count: int, seconds: float) -> tuple[list[int], list[float]]:
+    delays: list[float] = []
+    until = asyncio.get_running_loop().time() + seconds
+    told = await asyncio.gather(*(_listen(port, path, until, delays) for _ in range(count)))
+    return list(told), delays
+
+
+def _api_process(port: int) -> psutil.Process:
+    return next(
+        psutil.Process(connection.pid)
+        for connection in psutil.net_connections("tcp")
+        if connection.status == "LISTEN" and connection.laddr.port == port and connection.pid
+    )
+
+
+def main() -> None:
+    """Start everything in a temporary place, measure, stop."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--listeners", type=int, default=1000)
+    arguments = parser.parse_args()
+    console = Console()
+    if shutil.which("wrk") is None:
+        console.print("wrk is not there: apt-get install wrk")
+        return
+    table = Table("what", "rate", "p50", "p95", "p99", "notes")
+    with tempfile.TemporaryDirectory() as directory:
+        up = RunningUp(
+            Path(directory) / "state",
+            environment={
+                "JANGAR_QUANT_DESK_HISTORY_DAYS": "30",
+                "JANGAR_QUANT_API_REQUESTS_PER_SECOND": "100000",
+                "JANGAR_QUANT_API_STREAMS_PER_CLIENT": "5000",
+            },
+        )
+        up.start()
+        try:
+            up.wait_until_up()
+            up.wait_until_history_is_in()
+            port = int(up.ports["JANGAR_QUANT_API_PORT"])
+            base = f"http://127.0.0.1:{port}"
+            snapshot = f"{QUANT}/snapshot?account=paper-crypto&window=1d"
+            api = _api_process(port)
+            with httpx.Client(base_url=base, timeout=60) as client:
+                size = len(client.get(snapshot).content)
+                with _constant(size) as url:
+                    rate, p99, bad = _wrk(url)
+                    table.add_row("a constant of that size", f"{rate:,.0f}/s", "", "", p99, f"{bad} refused")
+                rate, p99, bad = _wrk(base + snapshot)
+                table.add_row("snapshot", f"{rate:,.0f}/s", "", "", p99, f"{size:,} bytes, {bad} refused")
+                now = datetime.now(UTC)
+                moment = (now - timedelta(seconds=60)).isoformat().replace("+00:00", "Z")
+                for name, path, times in (
+                    (
+                        "series, 10,000 points",
+                        f"{QUANT}/series?account=paper-crypto&metrics=net_pnl&max_points=10000",
+                        40,
+                    ),
+                    ("snapshot of the past, recorded", f"{snapshot}&as_of={moment}&recorded=true", 40),
+                    ("snapshot of the past, computed", f"{snapshot}&as_of={moment}", 10),
+                ):
+                    taken = _timed(client, path, times)
+                    row = [f"{_quantile(taken, share) * 1000:,.0f} ms" for share in (0.5, 0.95, 0.99)]
+                    table.add_row(name, "", *row, f"{times} one after the other")
+            api.cpu_percent()
+            stream = f"{QUANT}/stream?account=paper-crypto&window=1d"
+            told, delays = asyncio.run(_listeners(port, stream, arguments.listeners, 45))
+            load, memory = api.cpu_percent(), api.memory_info().rss / 1e6
+            row = [f"{_quantile(delays, share) * 1000:,.0f} ms" for share in (0.5, 0.95, 0.99)]
+            notes = f"{statistics.mean(told):.1f} events each, API {load:.0f}% of a core, {memory:.0f} MB"
+            table.add_row(f"{arguments.listeners:,} listeners", "", *row, notes)
+        finally:
+            up.stop()
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()
