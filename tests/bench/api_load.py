@@ -1,5 +1,5 @@
 """The API under load, in the product as `make up` starts it without Dagster: requests by wrk (a Debian package),
-beside a FastAPI route that returns a constant of the same size; series, frames of the past; many listeners of the stream.
+beside a FastAPI route that returns a constant of the same size; series, frames of the past; many listeners.
 
 Delays of events are counted from the `as_of` of the frame that they tell of: the tick itself is part of them.
 """
