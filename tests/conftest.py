@@ -1,5 +1,6 @@
 """Real services for every test: a Postgres and a ClickHouse of the session, on free ports, in temporary places."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -50,6 +51,16 @@ def _no_configuration_from_outside(tmp_path_factory: pytest.TempPathFactory) -> 
     get_settings.cache_clear()
     yield
     patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def _log_of_its_own() -> Iterator[None]:
+    """A command that a test calls sends the log to that test's standard error, which is closed after it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
