@@ -1,5 +1,6 @@
 """Real services for every test: a Postgres and a ClickHouse of the session, on free ports, in temporary places."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -52,10 +53,22 @@ def _no_configuration_from_outside(tmp_path_factory: pytest.TempPathFactory) -> 
     patch.undo()
 
 
+@pytest.fixture(autouse=True)
+def _log_of_its_own() -> Iterator[None]:
+    """A command that a test calls sends the log to that test's standard error, which is closed after it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     """An embedded Postgres that the whole session shares; see `source_dsn` for a database of one's own."""
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "data", free_port())
+    # No test ends it and nothing of it outlives them, so making and dropping their databases waits for no disk.
+    options = {"fsync": "off", "full_page_writes": "off"}
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres") / "data", free_port(), options=options)
     server.start(die_with_parent=True)
     yield server
     server.stop()

@@ -16,13 +16,14 @@ from orchestration.mirror.catalog import Table, TypeResolver, find_table, target
 from orchestration.mirror.control import MADE_ANEW, Checkpoint, Control, LossyValue, TableState, format_microseconds
 from orchestration.mirror.inbox import KEEPALIVE, Chunk
 from orchestration.mirror.inserter import Inserter, Parcel
-from orchestration.mirror.keyless import ROW, read_snapshot, row_id
+from orchestration.mirror.keyless import ROW, row_id
 from orchestration.mirror.layout import Layout, LayoutColumn, key_text
 from orchestration.mirror.numbers import WIDE, Numbers
 from orchestration.mirror.protocol import OLD_ROW, UNCHANGED, Relation, Values
 from orchestration.mirror.schema import CannotFollow, no_identity, reconcile, wanted_from_relation
 from orchestration.mirror.target import Target, is_nullable
 from orchestration.mirror.toast import Known, Lookup, PendingRow, RowCache, weight
+from orchestration.mirror.visibility import await_visible, read_snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,8 @@ WATERMARK_MARGIN_MICROSECONDS = 10_000
 class Applier:
     """Applies the stream to the warehouse. Belongs to one replication session and one thread.
 
-    `on_stale(table_name, reason)` is called when a table's existing rows must be copied again.
+    `on_stale(table_name, reason)` is called when a table's existing rows must be copied again, `check()` while the
+    source is awaited; it may raise to give up.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Applier:
         last: Checkpoint,
         numbers: Numbers,
         on_stale: Callable[[str, str], None],
+        check: Callable[[], None],
     ) -> None:
         self._source = source
         self._target = target
@@ -62,6 +65,7 @@ class Applier:
         self._version_base = version_base
         self._flush_seconds = flush_seconds
         self._on_stale = on_stale
+        self._check = check
         self._resolver = TypeResolver(source)
         self._layouts: dict[int, Layout] = {}
         self._announced: dict[int, tuple[Relation, Table | None]] = {}
@@ -288,6 +292,8 @@ class Applier:
 
     def _relation(self, relation: Relation) -> None:
         """Follow the layout that the stream announces. It may change within a transaction."""
+        if self._in_transaction:
+            await_visible(self._source, self._xid, self._check)
         table = find_table(self._source, relation.oid)
         if self._announced.get(relation.oid) == (relation, table):
             # Each big transaction announces its tables anew, for none knows whether another one will be rolled back.

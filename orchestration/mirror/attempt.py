@@ -271,6 +271,7 @@ class Attempt:
             last=last,
             numbers=numbers,
             on_stale=self._stale.__setitem__,
+            check=self._check,
         )
         resyncer = Resyncer(
             self._settings,

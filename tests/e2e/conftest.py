@@ -1,10 +1,19 @@
 """One run of `jangar-quant up` for the whole folder: starting it costs half a minute, and it keeps a core busy."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.running import RunningUp
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with a run of their own come first, while this one is not there: two at a time keep two cores busy."""
+    places = [place for place, item in enumerate(items) if item.path.is_relative_to(Path(__file__).parent)]
+    inside = sorted((items[place] for place in places), key=lambda item: "up" in getattr(item, "fixturenames", ()))
+    for place, item in zip(places, inside, strict=True):
+        items[place] = item
 
 
 @pytest.fixture(scope="package")

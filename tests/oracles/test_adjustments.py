@@ -9,7 +9,7 @@ from clickhouse_connect.driver.client import Client
 
 from orchestration.settings import Settings
 from orchestration.transform.dbt import run_dbt
-from tests.oracles.world import FACTS, Order, World, after
+from tests.oracles.world import FACTS, Order, World, after, view_definition
 
 D = Decimal
 SEEDS = ("corporate_actions", "opening_positions")
@@ -19,13 +19,14 @@ LEDGER = ("ledger_adjustment_refresh", "position_ledger_refresh")
 @pytest.fixture(scope="module")
 def adjusted(built: Client, warehouse_settings: Settings) -> Iterator[Client]:
     """The ledger as a build makes it where the seeds have rows: splits of MU (2 for 1) and XLE (1 for 10)."""
+    without = view_definition(built, "pending_position_ledger")
     _split(built, "MU", 100, "2")
     _split(built, "XLE", 100, "0.1")
     run_dbt(warehouse_settings, ["run", "--select", "pending_position_ledger"])
     yield built
     for seed in SEEDS:
         built.command(f"truncate table quant.{seed}")
-    run_dbt(warehouse_settings, ["run", "--select", "pending_position_ledger"])
+    built.command(without)
 
 
 @pytest.fixture

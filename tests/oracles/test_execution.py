@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from orchestration.transform.on_demand import sql_moment
 from tests.oracles.world import FACTS, START, Order, World, after
 
 D = Decimal
@@ -38,14 +39,10 @@ def take_in(world: World) -> None:
 
 def frames(world: World, as_of: datetime) -> dict[tuple[str, str, str], dict[str, dict[str, Any]]]:
     """All frames of a moment, by strategy, account and window."""
-    rows = world.client.query(
-        "select * from quant.execution_metrics(as_of = {as_of:String}, known_at = now64(3))",
-        parameters={"as_of": f"{as_of:%Y-%m-%d %H:%M:%S.%f}"[:-3]},
-    ).named_results()
-    found: dict[tuple[str, str, str], dict[str, dict[str, Any]]] = {}
-    for row in rows:
-        row["meta"] = json.loads(row["meta"])
-        found.setdefault((row["strategy_id"], row["account"], row["window"]), {})[row["metric_name"]] = row
+    found = world.frames(as_of, group="execution")
+    for rows in found.values():
+        for row in rows.values():
+            row["meta"] = json.loads(row["meta"])
     return found
 
 
@@ -67,43 +64,48 @@ def partial(world: World, order: Order, at: datetime, quantity: Decimal, price: 
     world.event(order, at, total, D(0), avg_fill_price=None, raw_event=raw)
 
 
-@pytest.mark.parametrize(
-    ("prices", "arrival", "total", "bps", "split"),
-    [
-        # The examples of impShortfall in the R package blotter: 500 shares a fill, 10 a fill in fees, decided at 10.
-        ([10, 11] * 5, "10", 2600, 520, (0, 2500, 0, 100)),
-        ([10, 10, 11, 10, 11, 10, 11, 11], "10", 3080, 616, (0, 2000, 1000, 80)),
-        ([10, 10, 11, 10, 11, 10, 11, 11], "10.25", 3080, 616, (1250, 1000, 750, 80)),
-    ],
-    ids=["complete", "Perold", "Wagner"],
-)
-@pytest.mark.parametrize("side", ["buy", "sell"])
-def test_shortfall_equals_the_published_cases(
-    world: World, side: str, prices: list[int], arrival: str, total: int, bps: int, split: tuple[int, ...]
-) -> None:
-    # Sold instead of bought, prices mirrored at the decision cost the same.
-    def mirrored(price: int | str) -> Decimal:
-        return D(price) if side == "buy" else 20 - D(price)
+# The examples of impShortfall in the R package blotter: 500 shares a fill, 10 a fill in fees, decided at 10.
+PUBLISHED = {
+    "complete": ([10, 11] * 5, "10", 2600, 520, (0, 2500, 0, 100)),
+    "Perold": ([10, 10, 11, 10, 11, 10, 11, 11], "10", 3080, 616, (0, 2000, 1000, 80)),
+    "Wagner": ([10, 10, 11, 10, 11, 10, 11, 11], "10.25", 3080, 616, (1250, 1000, 750, 80)),
+}
 
-    decision = world.decision(world.strategy("s"), after(0))
-    filled = D(500 * len(prices))
-    average = sum((mirrored(price) for price in prices), D(0)) / len(prices)
-    status = "filled" if filled == 5000 else "canceled"
-    order = Order(
-        side, D(5000), average, after(100), decision=decision, filled=filled, fee=D(10 * len(prices)), status=status
-    )
-    world.order(order, created_at=after(10))
-    for number, price in enumerate(prices, start=1):
-        partial(world, order, after(10 + number), D(500), mirrored(price), D(500 * number))
-    for seconds, mid in [(-1, "10"), (9, arrival), (99, "11")]:
-        world.quote("MU", after(seconds), float(mirrored(mid)))
+
+def test_shortfall_equals_the_published_cases(world: World) -> None:
+    cases = {f"{side} {name}": (side, *case) for name, case in PUBLISHED.items() for side in ("buy", "sell")}
+    strategy = world.strategy("s")
+    for case, (side, prices, arrival, *_) in cases.items():
+        # Sold instead of bought, prices mirrored at the decision cost the same.
+        mirrored = {price: D(price) if side == "buy" else 20 - D(price) for price in (*prices, "10", arrival, "11")}
+        decision = world.decision(strategy, after(0), alpaca_account_label=case, symbol=case)
+        filled = D(500 * len(prices))
+        order = Order(
+            side,
+            D(5000),
+            sum((mirrored[price] for price in prices), D(0)) / len(prices),
+            after(100),
+            account=case,
+            symbol=case,
+            decision=decision,
+            filled=filled,
+            fee=D(10 * len(prices)),
+            status="filled" if filled == 5000 else "canceled",
+        )
+        world.order(order, created_at=after(10))
+        for number, price in enumerate(prices, start=1):
+            partial(world, order, after(10 + number), D(500), mirrored[price], D(500 * number))
+        for seconds, mid in [(-1, "10"), (9, arrival), (99, "11")]:
+            world.quote(case, after(seconds), float(mirrored[mid]))
     take_in(world)
-    row = frame(world, after(120))["implementation_shortfall_bps"]
-    assert row["value"] == pytest.approx(bps)
-    assert row["sample_count"] == 1
-    meta = row["meta"]
-    assert (meta["delay"], meta["trading"], meta["opportunity"], meta["fees"]) == split
-    assert meta["cost"] == total == sum(split)
+    found = frames(world, after(120))
+    for case, (_, _, _, total, bps, split) in cases.items():
+        row = found["", case, "1h"]["implementation_shortfall_bps"]
+        assert row["value"] == pytest.approx(bps), case
+        assert row["sample_count"] == 1
+        meta = row["meta"]
+        assert (meta["delay"], meta["trading"], meta["opportunity"], meta["fees"]) == split, case
+        assert meta["cost"] == total == sum(split)
 
 
 def test_slippage_equals_the_sources_own_case(world: World) -> None:
@@ -230,17 +232,20 @@ def test_an_old_or_later_quote_is_no_mid(world: World) -> None:
     assert rows == [("A", 10.0), ("B", None), ("C", None), ("D", 10.0), ("E", None)]
 
 
-@pytest.mark.parametrize(("covered", "reason"), [(49, "missing_price"), (50, "")])
-def test_fills_without_a_mid_are_counted_not_used(world: World, covered: int, reason: str) -> None:
-    world.order(Order("buy", D(covered), D(10), after(10)))
-    world.order(Order("buy", D(100 - covered), D(10), after(10), symbol="NVDA"))
+def test_fills_without_a_mid_are_counted_not_used(world: World) -> None:
+    cases = {49: "missing_price", 50: ""}
+    for covered in cases:
+        world.order(Order("buy", D(covered), D(10), after(10), account=str(covered)))
+        world.order(Order("buy", D(100 - covered), D(10), after(10), account=str(covered), symbol="NVDA"))
     world.quote("MU", after(9), 8.0)
     take_in(world)
-    row = frame(world, after(20))["slippage_bps_vs_mid"]
-    assert row["reason"] == reason
-    assert row["value"] == (None if reason else pytest.approx(2500))
-    assert row["sample_count"] == 1
-    assert row["meta"]["uncovered_notional_share"] == pytest.approx(1 - covered / 100)
+    found = frames(world, after(20))
+    for covered, reason in cases.items():
+        row = found["", str(covered), "1h"]["slippage_bps_vs_mid"]
+        assert row["reason"] == reason
+        assert row["value"] == (None if reason else pytest.approx(2500))
+        assert row["sample_count"] == 1
+        assert row["meta"]["uncovered_notional_share"] == pytest.approx(1 - covered / 100)
 
 
 def test_slippage_counts_fills_in_their_window_and_buys_and_sells_have_their_sign(world: World) -> None:
@@ -330,38 +335,43 @@ def test_decisions_that_cannot_be_measured_are_counted(world: World) -> None:
     assert (meta["delay"], meta["trading"]) == (0, 20)
 
 
-@pytest.mark.parametrize(
-    ("count", "p50", "p95"), [(4, False, False), (5, True, False), (19, True, False), (20, True, True)]
-)
-def test_latencies_need_samples(world: World, count: int, p50: bool, p95: bool) -> None:
+def test_latencies_need_samples(world: World) -> None:
     strategy = world.strategy("s")
-    milliseconds = [float(number * number) for number in range(count)]
-    for latency in milliseconds:
-        decision = world.decision(strategy, after(1))
-        submitted = after(1 + latency / 1000)
-        order = Order("buy", D(1), D(10), submitted + timedelta(milliseconds=2 * latency), decision=decision)
-        world.order(order, created_at=submitted)
+    cases = {4: (False, False), 5: (True, False), 19: (True, False), 20: (True, True)}
+    milliseconds = [float(number * number) for number in range(20)]
+    for count in cases:
+        for latency in milliseconds[:count]:
+            decision = world.decision(strategy, after(1), alpaca_account_label=str(count))
+            submitted = after(1 + latency / 1000)
+            filled_at = submitted + timedelta(milliseconds=2 * latency)
+            order = Order("buy", D(1), D(10), filled_at, account=str(count), decision=decision)
+            world.order(order, created_at=submitted)
     take_in(world)
-    found = frame(world, after(20))
-    for prefix, factor in [("decision_to_submit", 1), ("submit_to_fill", 2)]:
-        for name, share, known in [("p50", 50, p50), ("p95", 95, p95)]:
-            row = found[f"{prefix}_latency_ms_{name}"]
-            assert row["sample_count"] == count
-            assert row["reason"] == ("" if known else "below_min_samples")
-            expected = factor * np.percentile(milliseconds, share)
-            assert row["value"] == (pytest.approx(expected) if known else None)
+    found = frames(world, after(20))
+    for count, known in cases.items():
+        for prefix, factor in [("decision_to_submit", 1), ("submit_to_fill", 2)]:
+            for name, share, is_known in [("p50", 50, known[0]), ("p95", 95, known[1])]:
+                row = found["", str(count), "1h"][f"{prefix}_latency_ms_{name}"]
+                assert row["sample_count"] == count
+                assert row["reason"] == ("" if is_known else "below_min_samples")
+                expected = factor * np.percentile(milliseconds[:count], share)
+                assert row["value"] == (pytest.approx(expected) if is_known else None)
 
 
-@pytest.mark.parametrize(("good", "caveat"), [(98, "clock_skew"), (99, "")])
-def test_negative_latencies_are_left_out_and_tell_of_clocks(world: World, good: int, caveat: str) -> None:
+def test_negative_latencies_are_left_out_and_tell_of_clocks(world: World) -> None:
     strategy = world.strategy("s")
-    for number in range(good + 1):
-        decision = world.decision(strategy, after(1 if number else 3))
-        world.order(Order("buy", D(1), D(10), after(3), decision=decision), created_at=after(2))
+    cases = {98: "clock_skew", 99: ""}
+    for good in cases:
+        for number in range(good + 1):
+            decision = world.decision(strategy, after(1 if number else 3), alpaca_account_label=str(good))
+            order = Order("buy", D(1), D(10), after(3), account=str(good), decision=decision)
+            world.order(order, created_at=after(2))
     take_in(world)
-    row = frame(world, after(20))["decision_to_submit_latency_ms_p95"]
-    assert (row["value"], row["status"], row["reason"]) == (1000, "ok", caveat)
-    assert (row["sample_count"], row["meta"]["negative"]) == (good, 1)
+    found = frames(world, after(20))
+    for good, caveat in cases.items():
+        row = found["", str(good), "1h"]["decision_to_submit_latency_ms_p95"]
+        assert (row["value"], row["status"], row["reason"]) == (1000, "ok", caveat)
+        assert (row["sample_count"], row["meta"]["negative"]) == (good, 1)
 
 
 def test_the_last_fill_is_told_beside_the_first(world: World) -> None:
@@ -659,10 +669,10 @@ def random_orders(world: World, rng: random.Random, strategies: list[str]) -> Or
                     mid = D(rng.randint(9500, 10500)) / 100
                     if quoted not in dict(quotes[symbol]):
                         quotes[symbol].append((quoted, mid))
-                        world.quote(symbol, quoted, float(mid))
             if status in ("filled", "new"):
                 break
             at = ended or at
+    world.quotes((symbol, quoted, float(mid)) for symbol, told in quotes.items() for quoted, mid in told)
     return Oracle(orders, quotes)
 
 
@@ -716,13 +726,21 @@ def test_random_orders_in_random_windows_equal_plain_python(world: World, seed: 
                     assert got == pytest.approx(float(value), rel=1e-9, abs=1e-9), (as_of, window, name)
                     compared += 1
     assert compared > 1000
+    # What a person asks says the same.
+    columns = "strategy_id, account, window, metric_name, value, reason, sample_count, meta"
+    asked = world.client.query(
+        f"select {columns} from quant.execution_metrics(as_of = {{as_of:String}}, known_at = now64(3))",
+        parameters={"as_of": sql_moment(moments[-1])},
+    ).named_results()
+    told = [row for rows in world.frames(moments[-1], group="execution").values() for row in rows.values()]
+    assert sorted(map(str, asked)) == sorted(str({name: row[name] for name in columns.split(", ")}) for row in told)
 
 
 def window_starts(world: World, as_of: datetime) -> dict[str, dict[str, datetime]]:
     """Starts of the windows, by window and account."""
     rows = world.client.query(
         "select account, window, edge_at from quant.account_edge(as_of = {as_of:String}) where edge > 0",
-        parameters={"as_of": f"{as_of:%Y-%m-%d %H:%M:%S.%f}"[:-3]},
+        parameters={"as_of": sql_moment(as_of)},
     ).result_rows
     starts: dict[str, dict[str, datetime]] = {}
     for account, window, edge in rows:

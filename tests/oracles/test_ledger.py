@@ -1,16 +1,19 @@
 """The ledger against hand-worked cases, an independent book and its own clean rebuild."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
+import yaml
+from clickhouse_connect.driver.client import Client
 
-from orchestration.settings import Settings
-from orchestration.transform.dbt import run_dbt
+from orchestration.settings import PROJECT_DIR
 from tests.oracles.reference import Book
-from tests.oracles.world import FACTS, Order, World, after
+from tests.oracles.world import FACTS, Order, World, after, view_definition
 
 D = Decimal
 # The book divides with 28 digits, the ledger rounds the cost to twelve decimals whenever a fill reduces.
@@ -41,16 +44,16 @@ HAND_WORKED = {
 }
 
 
-@pytest.mark.parametrize("name", HAND_WORKED)
-def test_hand_worked_cases(world: World, name: str) -> None:
-    fills, realized, position = HAND_WORKED[name]
-    trade(world, fills)
+def test_hand_worked_cases(world: World) -> None:
+    for name, (fills, _, _) in HAND_WORKED.items():
+        trade(world, fills, account=name)
     world.batch()
     world.tick()
-    rows = world.ledger()
-    assert [row["ordinal"] for row in rows] == list(range(1, len(fills) + 1))
-    assert all(near(row["gross_realized_pnl"], want) for row, want in zip(rows, realized, strict=True))
-    assert rows[-1]["position_after"] == position
+    for name, (fills, realized, position) in HAND_WORKED.items():
+        rows = world.ledger(name)
+        assert [row["ordinal"] for row in rows] == list(range(1, len(fills) + 1)), name
+        assert all(near(row["gross_realized_pnl"], want) for row, want in zip(rows, realized, strict=True)), name
+        assert rows[-1]["position_after"] == position, name
 
 
 def test_fees_follow_the_closed_quantity_and_a_flip_splits_them(world: World) -> None:
@@ -133,10 +136,23 @@ def test_random_fills_equal_an_independent_book_in_one_tick_and_fill_by_fill(wor
     assert state(world) == rebuilt(world)
 
 
-def test_many_fills_are_taken_in_some_at_a_time(world: World, warehouse_settings: Settings) -> None:
-    models = ["run", "--select", "pending_changed_order", "pending_position_ledger"]
-    run_dbt(warehouse_settings, [*models, "--vars", '{"rows_per_refresh": 10}'])
+@contextmanager
+def _rows_per_refresh(client: Client, count: int) -> Iterator[None]:
+    """The views as they are built with another `rows_per_refresh`."""
+    default = yaml.safe_load((PROJECT_DIR / "dbt_project.yml").read_text())["vars"]["rows_per_refresh"]
+    kept = {view: view_definition(client, view) for view in ("pending_changed_order", "pending_position_ledger")}
+    for text in kept.values():
+        assert str(default) in text
+        client.command(text.replace(str(default), str(count)))
     try:
+        yield
+    finally:
+        for text in kept.values():
+            client.command(text)
+
+
+def test_many_fills_are_taken_in_some_at_a_time(world: World) -> None:
+    with _rows_per_refresh(world.client, 10):
         streams = {f"a{seed}": random_fills(seed, 20) for seed in range(2)}
         for number in range(20):
             for account, fills in streams.items():
@@ -155,8 +171,6 @@ def test_many_fills_are_taken_in_some_at_a_time(world: World, warehouse_settings
         for done in (10, 20, 30, 40):
             world.tick(["position_ledger_refresh"])
             assert sum(len(world.ledger(account)) for account in streams) == done
-    finally:
-        run_dbt(warehouse_settings, models)
 
 
 def test_a_book_that_never_goes_flat_keeps_its_cost(world: World) -> None:

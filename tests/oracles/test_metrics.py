@@ -3,43 +3,41 @@
 import random
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import empyrical
 import exchange_calendars
 import pandas as pd
 import pytest
 
-from tests.oracles.world import FACTS, VIEWS, Order, World, after
+from tests.oracles.world import FACTS, TIERS, VIEWS, Order, World, after
 
 D = Decimal
 CALENDAR = exchange_calendars.get_calendar("XNYS", start="2025-01-01", end="2026-12-31")
 CLOSES = [close.to_pydatetime() for close in CALENDAR.schedule.close if close < pd.Timestamp("2026-02-10", tz="UTC")]
 
 
-def daily(world: World, count: int, at_midnight: bool = False) -> pd.Series:
-    """Equity at the last `count` closes, or stamped at midnight as daily files are; the first half falls."""
+@pytest.mark.parametrize("at_midnight", [False, True])
+def test_return_and_drawdown_of_daily_equity_equal_empyrical(world: World, at_midnight: bool) -> None:
     rng = random.Random(4)
-    equity, values = 100_000.0, {}
-    for close in CLOSES[-count:]:
-        equity = round(equity * (1 + rng.gauss(0.0005, 0.01)), 2)
+    value, values = 100_000.0, {}
+    for close in CLOSES[-30:]:
+        value = round(value * (1 + rng.gauss(0.0005, 0.01)), 2)
+        # Daily files are stamped at midnight.
         moment = datetime(close.year, close.month, close.day, tzinfo=UTC) if at_midnight else close
-        values[moment] = equity
-        world.snapshot(moment, D(str(equity)))
+        values[moment] = value
+        world.snapshot(moment, D(str(value)))
     world.batch()
     world.tick()
-    return pd.Series(values)
-
-
-@pytest.mark.parametrize("at_midnight", [False, True])
-@pytest.mark.parametrize("sessions", [1, 5, 20])
-def test_return_and_drawdown_of_daily_equity_equal_empyrical(world: World, sessions: int, at_midnight: bool) -> None:
-    equity = daily(world, 30, at_midnight)
-    frame = world.frame(equity.index[-1], f"{sessions}d")
-    returns = equity.pct_change().iloc[-sessions:]
-    assert frame["cumulative_return"]["value"] == pytest.approx(empyrical.cum_returns_final(returns), rel=1e-9)
-    assert frame["max_drawdown"]["value"] == pytest.approx(empyrical.max_drawdown(returns), rel=1e-9)
-    assert frame["cumulative_return"]["sample_count"] == sessions
-    assert frame["cumulative_return"]["status"] == "ok"
+    equity = pd.Series(values)
+    frames = world.frames(equity.index[-1])
+    changes = equity.pct_change()
+    for sessions in (1, 5, 20):
+        frame, returns = frames["", "paper", f"{sessions}d"], changes.iloc[-sessions:]
+        assert frame["cumulative_return"]["value"] == pytest.approx(empyrical.cum_returns_final(returns), rel=1e-9)
+        assert frame["max_drawdown"]["value"] == pytest.approx(empyrical.max_drawdown(returns), rel=1e-9)
+        assert frame["cumulative_return"]["sample_count"] == sessions
+        assert frame["cumulative_return"]["status"] == "ok"
 
 
 def test_the_first_loss_is_a_drawdown(world: World) -> None:
@@ -60,7 +58,8 @@ def test_reasons_of_missing_equity(world: World) -> None:
     world.batch()
     world.tick()
 
-    frames = {seconds: world.frames(after(seconds)) for seconds in (75, 3600, 3600 * 8)}
+    frames = {seconds: world.frames(after(seconds)) for seconds in (75, 3600)}
+    frames[3600 * 8] = world.frames(after(3600 * 8), group="performance")
 
     def reason(account: str, seconds: int, window: str, metric: str = "cumulative_return") -> str:
         row = frames[seconds]["", account, window][metric]
@@ -112,7 +111,7 @@ def test_an_unknown_fee_is_visible_and_an_old_quote_is_no_mark(world: World) -> 
     world.quote("MU", after(-120), 500.0)
     world.batch()
     world.tick()
-    frame = world.frame(after(0), "1h")
+    frame = world.frame(after(0), "1h", group="performance")
     assert frame["unrealized_pnl"]["value"] == 0
     assert frame["net_pnl"]["value"] == pytest.approx(-1)
     assert (frame["net_pnl"]["status"], frame["net_pnl"]["reason"]) == ("ok", "missing_fee")
@@ -130,7 +129,7 @@ def test_a_trade_is_a_closing_order_counted_at_its_last_fill(world: World) -> No
     world.order(Order("sell", D(5), D(9), after(-2), decision=decision, fee=D("0.5")))
     world.batch()
     world.tick()
-    frame = world.frame(after(0), "1m")
+    frame = world.frame(after(0), "1m", group="trades")
     # 10 - 4 wins; 1 - 1 breaks even; -5 - 1 loses.
     assert frame["trade_count"]["value"] == 3
     assert frame["win_rate"]["value"] == pytest.approx(1 / 3)
@@ -174,7 +173,7 @@ def test_flows_add_up_over_scopes(world: World) -> None:
     world.batch()
     world.tick()
 
-    frames = world.frames(after(0))
+    frames = world.frames(after(0), group="performance")
 
     def realized(account: str, strategy: str) -> float:
         return float(frames[strategy, account, "5m"]["realized_pnl"]["value"])
@@ -193,17 +192,21 @@ def test_freshness_comes_from_the_mirror_and_a_closed_market_is_not_stale(world:
     world.order(Order("buy", D(1), D(10), after(-600), fee=D(0)))
     world.batch(watermark=after(0))
     world.tick()
-    assert world.frame(after(10))["realized_pnl"]["quality"] == "good"
-    late = world.frame(after(100))["realized_pnl"]
+
+    def realized(seconds: float) -> dict[str, Any]:
+        return world.frame(after(seconds), group="performance")["realized_pnl"]
+
+    assert realized(10)["quality"] == "good"
+    late = realized(100)
     assert (late["quality"], late["freshness_seconds"], late["watermark"]) == ("stale", 100, after(0))
     assert late["reason"] == "stale_source"
-    assert world.frame(after(12 * 3600))["realized_pnl"]["quality"] == "closed"
+    assert realized(12 * 3600)["quality"] == "closed"
 
 
 def test_the_tier_writes_what_changed_and_keeps_one_row_per_metric(world: World) -> None:
     world.order(Order("buy", D(1), D(10), datetime.now(UTC) - timedelta(hours=1), fee=D(0)))
     world.batch()
-    world.tick(VIEWS)
+    world.tick((*FACTS, *TIERS))
     latest = world.client.command(
         "select count(), uniq(strategy_id, account, window, metric_name) from quant.quant_metrics_latest"
     )
@@ -211,7 +214,7 @@ def test_the_tier_writes_what_changed_and_keeps_one_row_per_metric(world: World)
     assert list(map(int, latest)) == [written, written]
     assert written > 0
     world.batch()
-    world.tick(VIEWS)
+    world.tick((*FACTS, *TIERS))
     # The lag of the mirror is another one each time.
     again = world.client.query(
         "select groupUniqArray(metric_name) from quant.quant_metrics_series"
@@ -221,7 +224,7 @@ def test_the_tier_writes_what_changed_and_keeps_one_row_per_metric(world: World)
     written = world.client.command("select count() from quant.quant_metrics_series")
     world.order(Order("sell", D(1), D(12), datetime.now(UTC) - timedelta(seconds=1), fee=D(0)))
     world.batch()
-    world.tick(VIEWS)
+    world.tick((*FACTS, *TIERS))
     changed = world.client.command("select count() from quant.quant_metrics_series") - written
     assert 0 < changed < written
     served = world.client.query(
@@ -231,7 +234,7 @@ def test_the_tier_writes_what_changed_and_keeps_one_row_per_metric(world: World)
     assert served == [("realized_pnl", 2)]
 
 
-def test_the_live_tier_equals_the_parameterized_view_at_its_moment(world: World) -> None:
+def test_the_live_tier_equals_the_frames_of_its_moment(world: World) -> None:
     strategies = [world.strategy("first"), world.strategy("second")]
     now = datetime.now(UTC)
     for number, (side, quantity, price, fee) in enumerate(random_trades(11, 40)):
@@ -243,20 +246,24 @@ def test_the_live_tier_equals_the_parameterized_view_at_its_moment(world: World)
     world.batch()
     # A stage that is refreshed again for the same moment changes nothing.
     world.tick(view for view in VIEWS for _ in range(2 if view.startswith("live_") else 1))
-    columns = (
-        "strategy_id, account, window, metric_name, as_of, value, status, reason, sample_count, window_start, meta"
-    )
-    live = world.client.query(f"select {columns} from quant.quant_metrics_latest order by all").result_rows
-    moment = f"{live[0][4]:%Y-%m-%d %H:%M:%S.%f}"[:-3]
+    columns = [
+        "strategy_id",
+        "account",
+        "window",
+        "metric_name",
+        "as_of",
+        "value",
+        "status",
+        "reason",
+        "sample_count",
+        "window_start",
+        "meta",
+    ]
+    live = world.client.query(f"select {', '.join(columns)} from quant.quant_metrics_latest").result_rows
+    moment = live[0][4]
     assert len(live) > 100
-    assert (
-        live
-        == world.client.query(
-            f"select {columns} from quant.metric_frames(as_of = {{as_of:String}}, known_at = {{as_of:String}})"
-            " order by all",
-            parameters={"as_of": moment},
-        ).result_rows
-    )
+    asked = [row for frame in world.frames(moment, moment).values() for row in frame.values()]
+    assert sorted(map(str, live)) == sorted(str(tuple(row[name] for name in columns)) for row in asked)
 
 
 def random_trades(seed: int, count: int) -> list[tuple[str, Decimal, Decimal, Decimal]]:

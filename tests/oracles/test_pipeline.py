@@ -10,6 +10,7 @@ from typing import Any
 import exchange_calendars
 import pytest
 
+from orchestration.transform.on_demand import sql_moment
 from tests.oracles.world import FACTS, Order, World, after
 
 D = Decimal
@@ -31,10 +32,6 @@ FOREVER = datetime(2199, 1, 1, tzinfo=UTC)
 OPEN = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
 CLOSE = datetime(2026, 3, 2, 21, 0, tzinfo=UTC)
 NIGHT = datetime(2026, 3, 3, 3, 0, tzinfo=UTC)
-
-
-def stamp(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S.%f}"[:-3]
 
 
 def take_in(world: World, watermark: datetime | None = None) -> None:
@@ -74,11 +71,8 @@ def bars(world: World, rows: Iterable[tuple[str, datetime, datetime]]) -> None:
 
 def frames(world: World, as_of: datetime) -> dict[tuple[str, str, str, str], dict[str, Any]]:
     """The metrics at a moment by strategy, account, window and name."""
-    rows = world.client.query(
-        "select * from quant.pipeline_metrics(as_of = {as_of:String}, known_at = now64(3))",
-        parameters={"as_of": stamp(as_of)},
-    ).named_results()
-    return {(row["strategy_id"], row["account"], row["window"], row["metric_name"]): row for row in rows}
+    found = world.frames(as_of, group="pipeline")
+    return {(*scope, name): row for scope, rows in found.items() for name, row in rows.items()}
 
 
 def frame(world: World, as_of: datetime, window: str = "1h", account: str = "paper") -> dict[str, dict[str, Any]]:
@@ -267,6 +261,7 @@ class Past:
         self.signals: dict[str, list[datetime]] = {symbol: [] for symbol in self.SYMBOLS}
         # What was looked up before.
         self.known: dict[tuple[Any, ...], bool] = {}
+        self.minutes: dict[tuple[str, datetime, datetime], set[datetime]] = {}
 
     def moment(self, begins: datetime, ends: datetime) -> datetime:
         """Any moment between, often a full second or minute."""
@@ -372,19 +367,17 @@ class Past:
 
     def silences(self, strategy: str, account: str, start: datetime, as_of: datetime) -> tuple[int, int]:
         """Minutes of the watched instruments whose time was up in the window, and those without a signal."""
-        seen = {(symbol, at.replace(second=0, microsecond=0)) for symbol in self.SYMBOLS for at in self.signals[symbol]}
-        minutes = [
-            opens + number * MINUTE
-            for opens, closes in self.sessions(account, as_of)
-            if closes > start - MINUTE
-            for number in range(int((closes - opens).total_seconds()) // 60)
-            if start < opens + (number + 1) * MINUTE + GRACE <= as_of
-        ]
-        watched = self.watched(strategy, account, as_of)
-        return (
-            len(watched) * len(minutes),
-            sum((symbol, minute) not in seen for symbol in watched for minute in minutes),
-        )
+        if (account, start, as_of) not in self.minutes:
+            self.minutes[account, start, as_of] = {
+                opens + number * MINUTE
+                for opens, closes in self.sessions(account, as_of)
+                if closes > start - MINUTE
+                for number in range(int((closes - opens).total_seconds()) // 60)
+                if start < opens + (number + 1) * MINUTE + GRACE <= as_of
+            }
+        minutes, watched = self.minutes[account, start, as_of], self.watched(strategy, account, as_of)
+        seen = {symbol: {at.replace(second=0, microsecond=0) for at in self.signals[symbol]} for symbol in watched}
+        return len(watched) * len(minutes), sum(len(minutes - seen[symbol]) for symbol in watched)
 
 
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -441,3 +434,12 @@ def test_random_data_point_by_point(world: World, seed: int) -> None:
             value = found["", account, "1m", "ta_freshness_seconds"]["value"]
             if ages:
                 assert value == pytest.approx(max(ages), abs=0.0015)
+    # What a person asks says the same.
+    columns = "strategy_id, account, window, metric_name, value, reason, sample_count, meta"
+    asked = world.client.query(
+        f"select {columns} from quant.pipeline_metrics(as_of = {{as_of:String}}, known_at = now64(3))",
+        parameters={"as_of": sql_moment(moment)},
+    ).named_results()
+    assert sorted(map(str, asked)) == sorted(
+        str({name: row[name] for name in columns.split(", ")}) for row in found.values()
+    )

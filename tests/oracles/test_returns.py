@@ -54,48 +54,55 @@ def returns_of(values: list[Decimal]) -> np.ndarray:
     return series[1:] / series[:-1] - 1
 
 
-@pytest.mark.parametrize(
-    ("account", "window", "step", "count", "year"),
-    [
-        ("paper-crypto", "1m", 1, 60, CRYPTO_YEAR),
-        ("paper-crypto", "1h", 60, 60, CRYPTO_YEAR),
-        ("paper-crypto", "1d", 300, 288, CRYPTO_YEAR),
-        ("paper-crypto", "5d", 1800, 240, CRYPTO_YEAR),
-        ("paper", "1h", 60, 60, XNYS_YEAR),
-    ],
-)
-def test_risk_equals_empyrical_and_vectorbt(
-    world: World, account: str, window: str, step: int, count: int, year: float
-) -> None:
+# Windows with their steps in seconds, the number of these, and the seconds of the calendar's year.
+RISKS = [
+    ("paper-crypto", "1m", 1, 60, CRYPTO_YEAR),
+    ("paper-crypto", "1h", 60, 60, CRYPTO_YEAR),
+    ("paper-crypto", "1d", 300, 288, CRYPTO_YEAR),
+    ("paper-crypto", "5d", 1800, 240, CRYPTO_YEAR),
+    ("paper", "1h", 60, 60, XNYS_YEAR),
+]
+
+
+def test_risk_equals_empyrical_and_vectorbt(world: World) -> None:
     end = datetime(2026, 3, 4, 18, 0, tzinfo=UTC)
-    values = walk(count + step, count)
-    snapshots(world, values, end, timedelta(seconds=step), account)
+    equity: dict[str, dict[datetime, Decimal]] = {}
+    for account in ("paper-crypto", "paper"):
+        grids = [grid for grid in RISKS if grid[0] == account]
+        moments = sorted({end - number * timedelta(seconds=g[2]) for g in grids for number in range(g[3] + 1)})
+        equity[account] = dict(zip(moments, walk(len(moments), len(moments) - 1), strict=True))
+        for moment, value in equity[account].items():
+            world.snapshot(moment, value, account=account)
     world.batch()
     world.tick()
-    frame = world.frame(end, window, account)
-    returns, periods = returns_of(values), year / step
-    for name, peer in METRICS.items():
-        row = frame[name]
-        assert row["status"] == "ok", (name, row["reason"])
-        assert row["value"] == pytest.approx(peer(returns, periods), rel=1e-9), name
-        assert row["sample_count"] == count
-    assert frame["volatility_annualized"]["value"] == pytest.approx(
-        nb.annualized_volatility_1d_nb(returns, periods), rel=1e-9
-    )
-    assert f'"periods_per_year":{periods:g}' in frame["sharpe_annualized"]["meta"] or periods > 1e6
-    series = pd.Series(returns, index=pd.date_range("2020-01-01", periods=count, freq="D"))
-    for name, peer in {
-        "volatility_annualized": quantstats.stats.volatility(series, periods=periods),
-        "sharpe_annualized": quantstats.stats.sharpe(series, periods=periods),
-        "sortino_annualized": ffn.calc_sortino_ratio(series, nperiods=periods),
-        "max_drawdown": ffn.calc_max_drawdown(pd.Series([float(value) for value in values])),
-    }.items():
-        assert frame[name]["value"] == pytest.approx(peer, rel=1e-9), name
-    if window == "5d":
-        expected = empyrical.calmar_ratio(returns, annualization=periods)
-        assert frame["calmar"]["value"] == pytest.approx(expected, rel=1e-9)
-    else:
-        assert (frame["calmar"]["value"], frame["calmar"]["reason"]) == (None, "window_too_short")
+    frames = world.frames(end)
+    for account, window, step, count, year in RISKS:
+        frame, place = frames["", account, window], (account, window)
+        points = [end - number * timedelta(seconds=step) for number in reversed(range(count + 1))]
+        values = [equity[account][point] for point in points]
+        returns, periods = returns_of(values), year / step
+        for name, peer in METRICS.items():
+            row = frame[name]
+            assert row["status"] == "ok", (*place, name, row["reason"])
+            assert row["value"] == pytest.approx(peer(returns, periods), rel=1e-9), (*place, name)
+            assert row["sample_count"] == count
+        assert frame["volatility_annualized"]["value"] == pytest.approx(
+            nb.annualized_volatility_1d_nb(returns, periods), rel=1e-9
+        )
+        assert f'"periods_per_year":{periods:g}' in frame["sharpe_annualized"]["meta"] or periods > 1e6
+        series = pd.Series(returns, index=pd.date_range("2020-01-01", periods=count, freq="D"))
+        for name, peer in {
+            "volatility_annualized": quantstats.stats.volatility(series, periods=periods),
+            "sharpe_annualized": quantstats.stats.sharpe(series, periods=periods),
+            "sortino_annualized": ffn.calc_sortino_ratio(series, nperiods=periods),
+            "max_drawdown": ffn.calc_max_drawdown(pd.Series([float(value) for value in values])),
+        }.items():
+            assert frame[name]["value"] == pytest.approx(peer, rel=1e-9), (*place, name)
+        if window == "5d":
+            expected = empyrical.calmar_ratio(returns, annualization=periods)
+            assert frame["calmar"]["value"] == pytest.approx(expected, rel=1e-9)
+        else:
+            assert (frame["calmar"]["value"], frame["calmar"]["reason"]) == (None, "window_too_short")
 
 
 def test_twenty_sessions_of_half_hours_with_nights_between_equal_empyrical(world: World) -> None:
@@ -122,33 +129,34 @@ def test_twenty_sessions_of_half_hours_with_nights_between_equal_empyrical(world
     assert frame["calmar"]["value"] == pytest.approx(empyrical.calmar_ratio(returns, annualization=periods), rel=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("values", "minutes", "recovered"),
-    [
-        # Peak, fall, back at the peak: from the peak to the recovery.
-        ([100, 90, 80, 90, 100, 101], 4, True),
-        # Two falls, the second longer and never made good: to the end of the window.
-        ([100, 95, 100, 110, 90, 95, 96], 3, False),
-        ([100, 101, 102], 0, True),
-        ([100, 100, 100], 0, True),
-        # The peak is the last of equal highs.
-        ([100, 100, 90, 100], 2, True),
-        # A first loss counts: the first point is a high.
-        ([100, 75, 76], 2, False),
-    ],
-)
-def test_drawdown_duration_runs_from_the_high_to_its_recovery(
-    world: World, values: list[int], minutes: int, recovered: bool
-) -> None:
+# Equity by the minute, and the minutes of its drawdown.
+DRAWDOWNS = [
+    # Peak, fall, back at the peak: from the peak to the recovery.
+    ([100, 90, 80, 90, 100, 101], 4, True),
+    # Two falls, the second longer and never made good: to the end of the window.
+    ([100, 95, 100, 110, 90, 95, 96], 3, False),
+    ([100, 101, 102], 0, True),
+    ([100, 100, 100], 0, True),
+    # The peak is the last of equal highs.
+    ([100, 100, 90, 100], 2, True),
+    # A first loss counts: the first point is a high.
+    ([100, 75, 76], 2, False),
+]
+
+
+def test_drawdown_duration_runs_from_the_high_to_its_recovery(world: World) -> None:
     end = datetime(2026, 3, 4, 18, 0, tzinfo=UTC)
-    padded = [values[0]] * (61 - len(values)) + values
-    snapshots(world, [D(value) for value in padded], end, timedelta(minutes=1), "paper-crypto")
+    for number, (values, _, _) in enumerate(DRAWDOWNS):
+        padded = [values[0]] * (61 - len(values)) + values
+        snapshots(world, [D(value) for value in padded], end, timedelta(minutes=1), f"a{number}")
     world.batch()
     world.tick()
-    row = world.frame(end, "1h", "paper-crypto")["drawdown_duration_minutes"]
-    assert (row["value"], row["status"]) == (minutes, "ok")
-    if minutes:
-        assert f'"is_recovered":{str(recovered).lower()}' in row["meta"]
+    frames = world.frames(end, group="risk")
+    for number, (values, minutes, recovered) in enumerate(DRAWDOWNS):
+        row = frames["", f"a{number}", "1h"]["drawdown_duration_minutes"]
+        assert (row["value"], row["status"]) == (minutes, "ok"), values
+        if minutes:
+            assert f'"is_recovered":{str(recovered).lower()}' in row["meta"], values
 
 
 def test_edge_cases_have_reasons(world: World) -> None:
@@ -231,7 +239,7 @@ def test_beta_equals_empyrical(world: World) -> None:
     )
     world.batch()
     world.tick()
-    row = world.frame(end, "1h", "paper-crypto")["beta_vs_benchmark"]
+    row = world.frame(end, "1h", "paper-crypto", group="exposure")["beta_vs_benchmark"]
     expected = empyrical.beta(returns_of(equity), market[1:] / market[:-1] - 1)
     assert (row["status"], row["sample_count"]) == ("ok", 60)
     assert row["value"] == pytest.approx(expected, rel=1e-9)
@@ -247,12 +255,12 @@ def test_intraday_return_begins_with_the_session_whatever_the_window(world: Worl
     world.snapshot(monday + timedelta(minutes=390), D(1100))
     world.batch()
     world.tick()
-    frames = world.frames(monday + timedelta(minutes=60))
+    frames = world.frames(monday + timedelta(minutes=60), group="performance")
     for window in ("1m", "1h", "20d"):
         row = frames["", "paper", window]["intraday_return"]
         assert row["value"] == pytest.approx(0.06), (window, row["reason"])
     # At night, what the last session made.
-    night = world.frame(monday + timedelta(hours=12), "1h")["intraday_return"]
+    night = world.frame(monday + timedelta(hours=12), "1h", group="performance")["intraday_return"]
     assert night["value"] == pytest.approx(0.1)
     assert '"stale_session":true' in night["meta"]
 
@@ -264,6 +272,7 @@ def test_contributions_of_strategies_add_up_to_the_return_of_their_account(world
     prices = [D(100)]
     for _ in range(90):
         prices.append(prices[-1] + D(rng.randint(-40, 40)) / 100)
+    quotes = []
     held = {first: D(0), second: D(0)}
     cash = D(100_000)
     for number in range(91):
@@ -274,18 +283,19 @@ def test_contributions_of_strategies_add_up_to_the_return_of_their_account(world
             world.order(Order(side, quantity, prices[number], at, decision=world.decision(strategy, at), fee=D(1)))
             held[strategy] += quantity if side == "buy" else -quantity
             cash -= quantity * prices[number] * (1 if side == "buy" else -1) + 1
-        world.quote("MU", at, float(prices[number]))
+        quotes.append(("MU", at, float(prices[number])))
         world.snapshot(at, cash + sum(held.values()) * prices[number])
+    world.quotes(quotes)
     world.batch(watermark=datetime.now(UTC))
     world.tick((*FACTS, "strategy_hour_refresh", "position_hour_refresh", *GRID))
     end = begin + timedelta(minutes=88)
     # Known up to the minute that a strategy's value is there for certain.
-    frames = world.frames(end)
+    frames = world.frames(end, group="performance")
     account = frames["", "paper", "1h"]["cumulative_return"]
     shares = [frames[str(strategy), "paper", "1h"]["cumulative_return"] for strategy in (first, second)]
     assert [share["status"] for share in shares] == ["ok", "ok"], shares
     assert all('"basis":"contribution"' in share["meta"] for share in shares)
-    late = world.frame(end - timedelta(minutes=2), "1h")
+    late = world.frame(end - timedelta(minutes=2), "1h", group="performance")
     assert account["status"] == "ok"
     # The contributions end two minutes earlier; between equal ends they add up, up to compounding.
     total = sum(share["value"] for share in shares)

@@ -180,11 +180,13 @@ def test_frames_are_the_same_from_rows_and_from_hours_and_equal_a_book(world: Wo
         desk.trade(number * 3600, (number + 3) * 3600)
     world.batch()
     world.tick(FACTS)
-    late = desk.frames(_moments(seed))
-    assert late != frames
+    # A moment costs seconds of planning: the first and the last one see all of them.
+    moments = _moments(seed)[::2]
+    late = desk.frames(moments)
+    assert late != {key: values for key, values in frames.items() if key[0] in moments}
     desk.assert_frames(late)
     world.tick(ROLLUPS)
-    assert desk.frames(_moments(seed)) == late
+    assert desk.frames(moments) == late
 
     # Everything anew, in any order, leads to the same hours.
     hours = {

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from clickhouse_connect.driver.client import Client
 
 from tests.e2e.running import PROBLEM
 from tests.oracles.world import FACTS, START, Order, World, after
@@ -14,9 +15,11 @@ D = Decimal
 QUANT = "/control-plane/quant"
 
 
-@pytest.fixture
-def traded(world: World) -> World:
-    """Seven fills of two accounts, two of them at the same moment, and three decisions."""
+@pytest.fixture(scope="module")
+def traded(built: Client) -> World:
+    """Seven fills of two accounts, two of them at the same moment, and three decisions; no test changes them."""
+    world = World(built)
+    world.clear()
     strategy = world.strategy("alpha")
     for number in range(3):
         world.decision(strategy, after(number))
@@ -94,9 +97,9 @@ def test_what_was_known_can_be_asked_for(api: httpx.Client, traded: World) -> No
     assert wrong.headers["content-type"] == "application/problem+json"
 
 
-def test_the_dictionary_is_that_of_the_warehouse(api: httpx.Client, world: World) -> None:
+def test_the_dictionary_is_that_of_the_warehouse(api: httpx.Client, built: Client) -> None:
     metrics = api.get(f"{QUANT}/metrics").json()["metrics"]
-    assert len(metrics) == world.client.command("select count() from quant.metric_definitions")
+    assert len(metrics) == built.command("select count() from quant.metric_definitions")
 
 
 @pytest.mark.parametrize(

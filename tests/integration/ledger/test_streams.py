@@ -18,14 +18,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestration.settings import Settings
 from orchestration.source.embedded import EmbeddedPostgres
 from orchestration.source.migrate import migrate
-from orchestration.transform.build import build
 from tests.databases import fresh_database
 from tests.integration.mirror.harness import Lab, Warehouse
 from tests.oracles.reference import Book
 from tests.oracles.world import FACTS, REPLACED
+from tests.template import copy_of_built_warehouse
 
 START = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 EIGHT = Decimal("0.00000001")
@@ -126,22 +125,19 @@ class Source:
 @pytest.fixture(scope="module")
 def source(postgres_server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
     """Torghut's schema, mirrored into a warehouse with the project built in it."""
-    warehouse = Warehouse(tmp_path_factory.mktemp("ledger"))
+    state = tmp_path_factory.mktemp("ledger") / "state"
+    copy_of_built_warehouse(tmp_path_factory, state)
+    warehouse = Warehouse(state)
     warehouse.start()
     try:
         with fresh_database(postgres_server) as dsn:
             migrate(dsn)
-            lab = Lab(dsn, warehouse, f"m_{uuid.uuid4().hex[:12]}")
+            lab = Lab(dsn, warehouse, f"m_{uuid.uuid4().hex[:12]}", is_empty=False)
+            for (view,) in lab.query("select view from system.view_refreshes"):
+                form = "" if view in REPLACED else " append"
+                lab.client.command(f"alter table quant.{view} modify refresh every 1 year{form}")
             with lab.mirror():
                 lab.wait_until_streaming(60)
-                build(
-                    Settings.model_validate(
-                        {"CLICKHOUSE_URL": warehouse.url, "JANGAR_QUANT_STATE_DIR": str(warehouse.state_dir)}
-                    )
-                )
-                for (view,) in lab.query("select view from system.view_refreshes"):
-                    form = "" if view in REPLACED else " append"
-                    lab.client.command(f"alter table quant.{view} modify refresh every 1 year{form}")
                 yield Source(lab)
             lab.close()
     finally:

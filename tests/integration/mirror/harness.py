@@ -86,17 +86,22 @@ class Warehouse:
 
 @dataclass
 class Lab:
-    """One source database, one warehouse, and the mirror between them."""
+    """One source database, one warehouse, and the mirror between them.
+
+    `is_empty`: no copy is in the warehouse from before.
+    """
 
     dsn: str
     warehouse: Warehouse
     slot: str
+    is_empty: bool = True
     client: Client = field(init=False)
     source: psycopg.Connection = field(init=False)
 
     def __post_init__(self) -> None:
         self.client = self.warehouse.client()
-        self.client.command(f"DROP DATABASE IF EXISTS {DATABASE} SYNC")
+        if self.is_empty:
+            self.client.command(f"DROP DATABASE IF EXISTS {DATABASE} SYNC")
         self.source = self.connect()
 
     def close(self) -> None:

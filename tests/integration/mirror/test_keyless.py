@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from orchestration.mirror.control import Control
-from orchestration.mirror.keyless import SourceSnapshot, read_snapshot
+from orchestration.mirror.visibility import SourceSnapshot, read_snapshot
 from tests.integration.mirror.harness import DATABASE, Lab
 from tests.integration.mirror.test_recovery import crash_at
 from tests.waiting import wait_for

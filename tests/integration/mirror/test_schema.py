@@ -1,5 +1,7 @@
 """The source's schema changes while the mirror runs, or while it is away."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from orchestration.source.migrate import migrate
@@ -36,6 +38,30 @@ def test_columns_come_and_go(lab: Lab) -> None:
         lab.execute("alter table t alter column c drop not null", "insert into t (id, c) values (10, null)")
         lab.catch_up()
         assert lab.assert_equal("t", "id, n, c, e, z") == 10
+
+
+@every_server
+def test_a_commit_that_the_source_does_not_show_yet(restartable_lab: Lab) -> None:
+    """The stream brings a transaction once its commit is in the WAL; until its session is through with committing, the
+    catalog is that of before. A synchronous standby that does not answer makes that moment as long as one likes."""
+    lab = restartable_lab
+    lab.execute("create table t (id int primary key)", "insert into t values (1)")
+    lab.publish("t")
+    with lab.mirror():
+        lab.wait_until_streaming()
+        lab.execute("alter system set synchronous_standby_names = 'nobody'", "select pg_reload_conf()")
+        with lab.connect() as committing, ThreadPoolExecutor(1) as executor:
+            change = "begin; alter table t add column z text default 'dz'; insert into t values (2, 'zz'); commit"
+            committed = executor.submit(committing.execute, change.encode())
+            sent = "select 1 from pg_stat_activity where wait_event = 'SyncRep' and query ~ 'add column'"
+            wait_for(lambda: lab.source.execute(sent.encode()).fetchone(), 20, "the commit waits for the standby")
+            end = lab.wal_end()
+            sent = f"select sent_lsn >= '0/0'::pg_lsn + {end} from pg_stat_replication where state = 'streaming'"
+            wait_for(lambda: lab.source.execute(sent.encode()).fetchone() == (True,), 20, "the stream brings it")
+            lab.execute("alter system reset synchronous_standby_names", "select pg_reload_conf()")
+            committed.result(20)
+        lab.catch_up()
+        assert lab.copied("t", "id, z") == [(1, "dz"), (2, "zz")]
 
 
 @every_server
