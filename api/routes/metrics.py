@@ -3,14 +3,15 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import Any, cast
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from api.deps import HubDep, WarehouseDep
+from api.deps import FramesDep, HubDep, WarehouseDep
 from api.errors import WarehouseUnavailable
 from api.observe import Latencies
 
@@ -19,11 +20,13 @@ router = APIRouter(tags=["service"])
 # As in docs/mirror.md: a series for each, so that an alert can ask for one that a mirror has never been in.
 MIRROR_STATES = ("starting", "snapshotting", "leader", "streaming", "follower", "stalled", "stopped")
 
+TICK_BUCKETS = [0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0]
+
 Rows = list[dict[str, Any]]
 
 
 @router.get("/metrics", response_class=Response)
-async def metrics(request: Request, warehouse: WarehouseDep, hub: HubDep) -> Response:
+async def metrics(request: Request, warehouse: WarehouseDep, hub: HubDep, frames: FramesDep) -> Response:
     """Mirrors, stages, alerts, streams and requests. Without the warehouse `jangar_quant_warehouse_up` is 0."""
     mirrors: Rows | None
     stages: Rows
@@ -32,10 +35,14 @@ async def metrics(request: Request, warehouse: WarehouseDep, hub: HubDep) -> Res
     try:
         mirrors, stages = await warehouse.rows("mirrors"), await warehouse.rows("pipeline_health")
         alerts, notifications = await warehouse.rows("active_alerts"), await warehouse.rows("notifications")
+        ticks = await warehouse.rows("tick_seconds", {"buckets": TICK_BUCKETS})
+        definitions = await frames.definitions()
     except WarehouseUnavailable:
-        mirrors, stages, alerts, notifications = None, [], [], []
+        mirrors, stages, alerts, notifications, ticks, definitions = None, [], [], [], [], []
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Scrape(mirrors, stages, alerts, notifications))
+    registry.register(_Ticks(ticks))
+    registry.register(_Versions(definitions))
     streams = Gauge("jangar_quant_stream_listeners", "Streams that are open.", registry=registry)
     streams.set(hub.listeners)
     latencies = cast(Latencies, request.app.state.latencies)
@@ -100,6 +107,39 @@ class _Scrape(Collector):
             "Rows of the source that a stage could not use in full, ever.",
             ("stage",),
             [((s["stage"],), s["quarantined_rows"]) for s in self._stages],
+        )
+
+
+class _Ticks(Collector):
+    """How long the ticks of the light tier took."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        for row in self._rows:
+            buckets = [(str(bound), float(count)) for bound, count in row["counts"]]
+            yield HistogramMetricFamily(
+                "jangar_quant_tick_seconds",
+                "From a tick until its positions and flows are there, since midnight UTC.",
+                buckets=[*buckets, ("+Inf", float(row["total"]))],
+                sum_value=row["seconds"],
+            )
+
+
+class _Versions(Collector):
+    """What computed the numbers."""
+
+    def __init__(self, definitions: Rows) -> None:
+        self._definitions = definitions
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        yield _gauge("build_info", "1 for the version that runs.", ("version",), [((version("jangar-quant"),), 1.0)])
+        yield _gauge(
+            "formula_version",
+            "Version of each metric's formula.",
+            ("metric",),
+            [((row["metric_name"],), float(row["formula_version"])) for row in self._definitions],
         )
 
 

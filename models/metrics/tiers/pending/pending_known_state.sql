@@ -55,6 +55,7 @@ select
                 - interval 10 second
             )
         )
-    ) as settled
+    ) as settled,
+    toUInt32(greatest(0, dateDiff('millisecond', as_of, now64(3)))) as taken_ms
 from system.one
 where as_of > (select max(as_of) from {{ ref("known_state") }})

@@ -1,0 +1,3 @@
+{{ config(contract={"enforced": true}) }}
+select as_of, taken_ms
+from {{ ref("known_state") }}

@@ -1,0 +1,32 @@
+"""What Prometheus is told of ticks and formulas."""
+
+from datetime import UTC, datetime, timedelta
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.oracles.world import World
+
+
+def test_ticks_are_a_histogram_and_formulas_have_versions(api: httpx.Client, world: World) -> None:
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    rows = [
+        [midnight - timedelta(seconds=1), 99],
+        *([midnight + timedelta(seconds=n), taken] for n, taken in enumerate((80, 100, 400, 40_000))),
+    ]
+    world.client.insert("known_state", rows, column_names=["as_of", "taken_ms"], database="quant")
+    text = api.get(str(api.base_url.copy_with(path="/metrics"))).text
+    found = {family.name: family for family in text_string_to_metric_families(text)}
+    counts = {
+        sample.labels["le"]: sample.value
+        for sample in found["jangar_quant_tick_seconds"].samples
+        if sample.name.endswith("_bucket")
+    }
+    assert (counts["0.1"], counts["0.25"], counts["0.5"], counts["30.0"], counts["+Inf"]) == (2, 2, 3, 3, 4)
+    (total,) = (s.value for s in found["jangar_quant_tick_seconds"].samples if s.name.endswith("_sum"))
+    assert total == 40.58
+    versions = {s.labels["metric"]: s.value for s in found["jangar_quant_formula_version"].samples}
+    assert versions == dict(
+        world.client.query("select metric_name, toFloat64(formula_version) from quant.metric_definitions").result_rows
+    )
+    assert found["jangar_quant_build_info"].samples[0].value == 1
