@@ -25,7 +25,7 @@ async def past_frame(warehouse: Warehouse, scope: Scope, as_of: datetime, known_
     """
     moment = {"as_of": sql_moment(as_of), "known_at": sql_moment(known_at)}
     views, edges = await asyncio.gather(
-        warehouse.query(VIEW_TEXT, {"view": _VIEW}),
+        warehouse.query(VIEW_TEXT, {"view": _VIEW, "database": "quant"}),
         warehouse.query(EDGES, {"as_of": moment["as_of"], "account": scope.account}),
     )
     return await warehouse.query(
