@@ -13,7 +13,7 @@ ARGS ?=
 SEEDS ?= 100
 FIRST ?= 1
 
-.PHONY: help setup up test slow crash chaos check bench formulas lock docs clean
+.PHONY: help setup up test slow crash chaos check bench formulas definitions lock docs clean
 
 help: ## Print this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -59,6 +59,9 @@ bench: $(READY) ## Measure, beside a peer or a baseline, and print tables
 
 formulas: $(READY) ## Note the SQL of every metric under its formula_version
 	@exec $(RUN)/python -m orchestration.transform.formulas --write
+
+definitions: $(READY) ## Note what Dagster is given, for a review
+	@exec $(RUN)/python -m orchestration.defs.snapshot --write
 
 lock: $(READY) ## Resolve requirements.lock anew from pyproject.toml
 	@$(RUN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev \

@@ -36,7 +36,7 @@ async def positions_at(
     """
     moment = {"as_of": sql_moment(as_of), "known_at": sql_moment(known_at)}
     views, edges = await asyncio.gather(
-        warehouse.query(VIEW_TEXT, {"view": "api_positions"}),
+        warehouse.query(VIEW_TEXT, {"view": "api_positions", "database": "quant"}),
         warehouse.rows("present_edges", {"as_of": moment["as_of"], "account": account}),
     )
     return await warehouse.query(
@@ -56,7 +56,7 @@ async def past_frame(warehouse: Warehouse, scope: Scope, as_of: datetime, known_
     async with _turn():
         moment = {"as_of": sql_moment(as_of), "known_at": sql_moment(known_at)}
         views, edges = await asyncio.gather(
-            warehouse.query(VIEW_TEXT, {"view": _VIEW}),
+            warehouse.query(VIEW_TEXT, {"view": _VIEW, "database": "quant"}),
             warehouse.query(EDGES, {"as_of": moment["as_of"], "account": scope.account}),
         )
         return await warehouse.query(

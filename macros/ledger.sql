@@ -40,22 +40,27 @@
 {%- endmacro %}
 
 {# The state before a row of the ledger. Cost and fees are conserved: what an event brought in and did not take out is
-   what they grew by. #}
+   what they grew by. Before the first row of a key there is nothing, whatever that row says: a key that is folded anew
+   from its beginning owes nothing to what was there. #}
 {% macro ledger_state_before(relation) -%}
-    cast(
-        (
-            {{ relation }}.ordinal - not {{ relation }}.is_deleted,
-            {{ relation }}.position_before,
-            abs(
-                sign({{ relation }}.position_after) * {{ relation }}.open_cost
-                - sign({{ relation }}.signed_quantity) * {{ relation }}.notional
-                - {{ relation }}.gross_realized_pnl
-            ),
-            {{ relation }}.open_fee
-            + {{ relation }}.closing_fee
-            - if({{ relation }}.is_deleted, 0, ifNull({{ relation }}.fee, 0)),
-            {{ relation }}.open_time_before
-        ) as {{ ledger_state_type() }}
+    if(
+        {{ relation }}.ordinal = 1 and not {{ relation }}.is_deleted,
+        defaultValueOfTypeName($${{ ledger_state_type() }}$$),
+        cast(
+            (
+                {{ relation }}.ordinal - not {{ relation }}.is_deleted,
+                {{ relation }}.position_before,
+                abs(
+                    sign({{ relation }}.position_after) * {{ relation }}.open_cost
+                    - sign({{ relation }}.signed_quantity) * {{ relation }}.notional
+                    - {{ relation }}.gross_realized_pnl
+                ),
+                {{ relation }}.open_fee
+                + {{ relation }}.closing_fee
+                - if({{ relation }}.is_deleted, 0, ifNull({{ relation }}.fee, 0)),
+                {{ relation }}.open_time_before
+            ) as {{ ledger_state_type() }}
+        )
     )
 {%- endmacro %}
 

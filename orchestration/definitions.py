@@ -1,7 +1,6 @@
-"""What Dagster loads: the definitions of every topic under `defs/`. Loading reads files only, no database."""
+"""What Dagster loads. Loading reads files only, no database."""
 
-import dagster as dg
+from orchestration.defs.everything import definitions
+from orchestration.settings import get_settings
 
-from orchestration.defs.models import assets
-
-defs = dg.Definitions.merge(assets.definitions())
+defs = definitions(get_settings().dagster_environment)

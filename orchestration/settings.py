@@ -259,6 +259,12 @@ class Settings(BaseSettings):
         description="Port of the server that gives Dagster the project's definitions.",
     )
 
+    dagster_environment: str = Field(
+        default="embedded",
+        alias="JANGAR_QUANT_DAGSTER_ENVIRONMENT",
+        description="What Dagster runs by itself, by docs/dagster.md: `embedded`, `production`, or `manual` (nothing).",
+    )
+
     # --- simulated desk
     desk_seed: int = Field(default=7, alias="JANGAR_QUANT_DESK_SEED", description="Seed of the simulated desk.")
     desk_rate: float = Field(

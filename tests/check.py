@@ -19,6 +19,7 @@ GATES: dict[str, list[str]] = {
     "yaml": ["yamllint", "--strict", "."],
     "dbt parse": ["python", "-m", "orchestration.transform.parse"],
     "formula versions": ["python", "-m", "orchestration.transform.formulas"],
+    "dagster definitions": ["python", "-m", "orchestration.defs.snapshot"],
     "settings page": ["python", "-m", "pytest", "-q", "--no-header", "tests/unit/test_docs.py"],
 }
 

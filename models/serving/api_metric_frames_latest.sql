@@ -1,7 +1,21 @@
 {{ config(contract={"enforced": true}) }}
 -- Rounded once, here, and aged again: freshness is that of this moment, also when the
 -- tier has stopped computing.
-with dateDiff('millisecond', latest.watermark, now64(3)) / 1000 as age_seconds
+with
+    dateDiff('millisecond', latest.watermark, now64(3)) / 1000 as age_seconds,
+    -- What gates say cannot be trusted: few rows, read once for all metrics.
+    (
+        select
+            groupArray((toString(account), toString(strategy_id), toString(check_name)))
+        from {{ ref("quality_gate") }} final
+        where status = 'error'
+    ) as failed_checks,
+    -- A gate of an account concerns the sums over all accounts, too.
+    arrayFirst(
+        failed -> (failed .1 = '' or latest.account in ('', failed .1))
+        and (failed .2 = '' or latest.strategy_id in ('', failed .2)),
+        failed_checks
+    ) .3 as failed_check
 select
     latest.strategy_id as strategy_id,
     ifNull(strategies.strategy_name, '') as strategy_name,
@@ -14,12 +28,16 @@ window
     {{ rounded("latest.value", "latest.metric_name") }} as value,
     latest.unit as unit,
     latest.status as status,
-    if(
+    multiIf(
+        failed_check != '',
+        'error',
         latest.quality = 'good' and age_seconds > {{ maximum_staleness_seconds() }},
         'stale',
         toString(latest.quality)
     ) as quality,
-    if(
+    multiIf(
+        failed_check != '' and latest.status = 'ok',
+        'quality_gate ' || failed_check,
         latest.reason = '' and quality = 'stale',
         'stale_source',
         toString(latest.reason)

@@ -13,19 +13,10 @@ from orchestration.errors import UserError
 from orchestration.settings import PROJECT_DIR, Settings, get_settings
 
 _NICENESS = 10
-# SQLite storage in the state directory, no telemetry, one run at a time: two dbt runs may not share a target.
-_INSTANCE = """\
-telemetry:
-  enabled: false
-concurrency:
-  runs:
-    max_concurrent_runs: 1
-retention:
-  schedule: {purge_after_days: 7}
-  sensor: {purge_after_days: {skipped: 1, success: 7, failure: 30}}
-"""
-
-
+# Behind everything else, a run took longer than a minute to begin on a machine that was busy otherwise. That is when
+# Dagster gives it up by default, and sensors as well.
+_PATIENCE_SECONDS = "300"
+_INSTANCE = PROJECT_DIR / "deploy" / "dagster" / "embedded.yaml"
 _WORKSPACE = """\
 load_from:
   - grpc_server: {{host: 127.0.0.1, port: {port}, location_name: jangar-quant}}
@@ -36,7 +27,7 @@ def dagster_home(settings: Settings) -> Path:
     """Directory of Dagster's storage; made, with its instance and workspace files, when missing."""
     home = settings.state_dir / "dagster"
     home.mkdir(parents=True, exist_ok=True)
-    (home / "dagster.yaml").write_text(_INSTANCE)
+    (home / "dagster.yaml").write_text(_INSTANCE.read_text())
     (home / "workspace.yaml").write_text(_WORKSPACE.format(port=settings.dagster_code_port))
     return home
 
@@ -97,6 +88,7 @@ def dagster(
     # Runs inherit this process's environment, and with it the warehouse that their dbt builds.
     os.environ.update(dbt_environment(settings))
     os.environ["DAGSTER_HOME"] = str(home)
+    os.environ.setdefault("DAGSTER_GRPC_TIMEOUT_SECONDS", _PATIENCE_SECONDS)
     _make_storage(home)
     _stand_behind()
     os.chdir(PROJECT_DIR)

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 
 import psycopg
@@ -75,6 +76,8 @@ class Attempt:
         self._control = Control(target, self._slot)
         self._inbox = Inbox(_INBOX_BYTES)
         self._stale: dict[str, str] = {}
+        # When the copies that were asked for here were asked for: a clock that runs ahead asks once all the same.
+        self._asked: dict[str, datetime] = {}
 
     def run(self, resnapshot: bool) -> None:
         """Mirror until stopped or until something fails."""
@@ -323,6 +326,13 @@ class Attempt:
                 applier.tables[name] = replace(state, labels=labels.get(name, ""))
                 self._control.write_table(name, applier.tables[name])
 
+    def _take_requests(self, applier: Applier) -> None:
+        """Take in which tables somebody wants to have copied again."""
+        for name, (reason, asked_at) in self._control.read_wanted().items():
+            if name in applier.tables and self._asked.get(name) != asked_at:
+                self._asked[name] = asked_at
+                self._stale[name] = reason
+
     def _loop(
         self,
         stream: ReplicationStream,
@@ -349,6 +359,7 @@ class Attempt:
             if now >= next_tables:
                 next_tables = now + _PUBLICATION_SECONDS
                 self._watch_publication(applier, resyncer, publication_oid)
+                self._take_requests(applier)
             while self._stale:
                 resyncer.request(*self._stale.popitem())
             if applier.at_boundary:

@@ -74,6 +74,20 @@ def setup(
 
 
 @mirror.command()
+def resync(
+    table: list[str] = typer.Argument(help="Tables to copy again, as they are called in torghut_raw."),
+    reason: str = typer.Option("somebody asked for it", "--reason", help="Why; the mirror's log says it."),
+) -> None:
+    """Have the running mirror copy tables again while it streams, and wait until it has."""
+    from orchestration.mirror.again import copy_again
+
+    settings = get_settings()
+    configure_logging("mirror", settings.log_level)
+    copy_again(settings, table, reason)
+    typer.echo(f"copied: {', '.join(table)}")
+
+
+@mirror.command()
 def status() -> None:
     """Print what every mirror of the warehouse reports."""
     from orchestration.mirror.control import Control

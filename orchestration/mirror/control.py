@@ -8,13 +8,14 @@ from typing import Any
 from orchestration.mirror.ranges import Range
 from orchestration.mirror.target import DATABASE, Target, table_name
 
-CHECKPOINT, STATUS, POSITION, TABLE, RANGE, LOSSY = (
+CHECKPOINT, STATUS, POSITION, TABLE, RANGE, LOSSY, WANTED = (
     "mirror_checkpoint",
     "mirror_status",
     "mirror_position",
     "mirror_table",
     "mirror_range",
     "mirror_lossy_values",
+    "mirror_wanted",
 )
 _POSITION_COLUMNS = (
     *("slot", "generation", "system_identifier", "timeline"),
@@ -172,6 +173,12 @@ class Control:
             "ReplacingMergeTree(recorded_at)",
             "ORDER BY (slot, table_name, column_name, row_key, version)",
         )
+        create(
+            WANTED,
+            ["slot String", "table_name String", "reason String", f"recorded_at {_TIME}"],
+            "ReplacingMergeTree(recorded_at)",
+            "ORDER BY (slot, table_name)",
+        )
 
     def exists(self) -> bool:
         """Whether the tables are there: a mirror has been here."""
@@ -262,6 +269,21 @@ class Control:
                 ]
             ],
         )
+
+    def ask_for_copy(self, name: str, reason: str) -> datetime:
+        """Ask the mirror, whichever runs, to copy a table again; returns the moment that the request carries."""
+        self._insert(WANTED, ("table_name", "reason"), [[name, reason]])
+        return self._newest[WANTED]
+
+    def read_wanted(self) -> dict[str, tuple[str, datetime]]:
+        """Return the tables that somebody asked for and that were not copied since: why, and when it was asked."""
+        rows = self._query(
+            "table_name, any(wanted.reason), max(wanted.recorded_at) AS asked_at",
+            f"{WANTED} AS wanted FINAL LEFT JOIN (SELECT table_name, recorded_at FROM {DATABASE}.{TABLE} FINAL"
+            " WHERE slot = {slot:String}) AS copied USING (table_name)",
+            "WHERE wanted.slot = {slot:String} GROUP BY table_name HAVING asked_at > max(copied.recorded_at)",
+        )
+        return {row[0]: (row[1], row[2]) for row in rows}
 
     def read_copying(self, generation: int) -> dict[str, Copying]:
         """Return the tables whose first copy has begun in this generation, by name."""

@@ -1,4 +1,6 @@
-"""Mirror room: copies single tables again while the stream runs - new ones, and those whose rows DDL rewrote.
+"""Mirror room: copies single tables again while the stream runs.
+
+New ones, those whose rows DDL rewrote, and those that somebody asked for.
 
 Order makes it exact. The version of the copied rows is the end of the WAL when the copy was asked for; then a
 transaction ID is taken, and all transactions with an earlier one are awaited; then the snapshot is taken. So a change

@@ -5,7 +5,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,8 +64,15 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def run_dbt(settings: Settings, args: list[str], on_event: OnEvent | None = None) -> None:
+def run_dbt(
+    settings: Settings,
+    args: list[str],
+    on_event: OnEvent | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> None:
     """Run `dbt <args>` on the project and wait for its end; `on_event` is told of every node that begins or ends.
+
+    `environment` wins over that of `settings`.
 
     Raises:
         UserError: dbt failed; the message names the first failing node and what the database said.
@@ -73,7 +80,7 @@ def run_dbt(settings: Settings, args: list[str], on_event: OnEvent | None = None
     process = subprocess.Popen(
         [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--log-format", "json", *args],
         cwd=PROJECT_DIR,
-        env=dbt_environment(settings),
+        env={**dbt_environment(settings), **(environment or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

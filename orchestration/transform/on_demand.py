@@ -32,7 +32,7 @@ FRAME_SETTINGS = {
     "query_plan_optimize_lazy_materialization": 0,
 }
 
-VIEW_TEXT = "select as_select from system.tables where database = 'quant' and name = {view:String}"
+VIEW_TEXT = "select as_select from system.tables where database = {database:String} and name = {view:String}"
 # As the engine writes an array of tuples, so that it reads it again: text of its own, quoted by itself.
 EDGES = (
     "select toString(groupArray(edges)) as edges from (select"
@@ -55,15 +55,17 @@ def with_edges(view_text: str, edges: str) -> str:
     return text
 
 
-def frames_query(client: Client, as_of: datetime, account: str = "", view: str = "frames_at_edges") -> str:
+def frames_query(
+    client: Client, as_of: datetime, account: str = "", view: str = "frames_at_edges", database: str = "quant"
+) -> str:
     """A query for the metric rows of a moment: of all scopes, or of those on one account; parameters: as_of, known_at.
 
-    `view` is a parameterized view that takes edges.
+    `view` is a parameterized view that takes edges, of `database`.
     """
-    text = client.query(VIEW_TEXT, parameters={"view": view}).result_rows
+    text = client.query(VIEW_TEXT, parameters={"view": view, "database": database}).result_rows
     if not text:
         # The engine's own words for a warehouse without the project.
-        client.command(f"describe table quant.{view}")
+        client.command(f"describe table {database}.{view}")
     edges = client.query(EDGES, parameters={"as_of": sql_moment(as_of), "account": account}).result_rows[0][0]
     return with_edges(text[0][0], edges)
 

@@ -1,3 +1,4 @@
+{{ config(meta={"repair": "rebuild_ledger"}) }}
 -- Realized profit minus the cost of what is open equals the money that went in and
 -- out, for every key, to the last digit.
 select account, strategy_id, symbol, realized, open_cost, paid

@@ -1,3 +1,4 @@
+{{ config(meta={"repair": "rebuild_ledger"}) }}
 -- Every fill starts from the position that the one before it left, and the fills of a
 -- key are numbered without a gap.
 select *

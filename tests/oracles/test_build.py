@@ -7,7 +7,7 @@ import threading
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from orchestration.defs.models.assets import definitions
+from orchestration.defs.everything import definitions
 from orchestration.settings import PROJECT_DIR, Settings
 from orchestration.transform.build import build, fingerprint
 from orchestration.transform.dbt import NodeEvent, dbt_environment
@@ -132,7 +132,7 @@ def test_dagster_rebuilds_while_nothing_computes(
     watching = threading.Thread(target=watch)
     watching.start()
     try:
-        assert definitions().resolve_job_def("rebuild_models").execute_in_process().success
+        assert definitions("manual").resolve_job_def("rebuild_models").execute_in_process().success
     finally:
         done.set()
         watching.join()

@@ -123,6 +123,7 @@ _TABLES = (
     "quant.alert_state",
     "quant.quant_alerts",
     "quant.alert_action",
+    "quant.quality_gate",
 )
 START = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 

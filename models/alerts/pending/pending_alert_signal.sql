@@ -106,6 +106,33 @@ with
             on {{ calendar_of("latest.account") }} = session.calendar
         where latest.strategy_id = '' and latest.account != ''
         group by latest.account
+    ),
+    -- One alert for each severity: which checks fail is in quality_gate. Of stages and
+    -- feeds, policies of their own tell.
+    gates as (
+        select
+            'health' as subject,
+            severity || '_gates' as signal,
+            '' as strategy_id,
+            '' as account,
+            '' as
+        window
+            ,
+            now64(3, 'UTC') as as_of,
+            toNullable(toFloat64(countIf(quality_gate.status = severity))) as value,
+            '' as reason,
+            toUInt8(1) as is_open,
+            toUInt64(toUnixTimestamp64Milli(as_of)) as seen
+        from (select arrayJoin(['error', 'warn']) as severity) as severities
+        cross join
+            (
+                select toString(status) as status
+                from {{ ref("quality_gate") }} final
+                where gate not in ('is_fresh', 'feeds_arrive')
+                union all
+                select 'none'
+            ) as quality_gate
+        group by severity
     )
 select *
 from metrics
@@ -118,3 +145,6 @@ from feed
 union all
 select *
 from silence
+union all
+select *
+from gates

@@ -1,38 +1,53 @@
-"""Every dbt model and seed as an asset with its lineage and tests, and the job that rebuilds them."""
+"""Every dbt model and seed as an asset, with what dbt knows of it."""
 
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DbtCliResource, DbtProject, dbt_assets
 
-from orchestration.errors import UserError
-from orchestration.settings import PROJECT_DIR, get_settings
-from orchestration.transform.build import views_paused
+from orchestration.defs.manifest import Node, key_of, table_schema
+from orchestration.defs.models.flow import target_of, upstream
+
+# Who is asked about a folder of models/; everything else is the quant team's.
+_PLATFORM = {"staging", "tick", "health", "facts", "scopes"}
 
 
-def definitions() -> dg.Definitions:
-    """Assets of the dbt project as it was last built.
+def model_specs(manifest: dict[str, Any]) -> list[dg.AssetSpec]:
+    """An asset per model and seed, grouped by folder, fed by what feeds it."""
+    fed_by = upstream(manifest)
+    everything = {**manifest["nodes"], **manifest["sources"]}
+    return [
+        dg.AssetSpec(
+            key_of(node),
+            deps=[key_of(everything[parent]) for parent in sorted(fed_by[unique])],
+            description=node["description"] or _description(node),
+            group_name=group_of(node),
+            owners=["team:platform" if group_of(node) in _PLATFORM else "team:quant"],
+            kinds={"dbt", "clickhouse", kind_of(node)},
+            metadata={
+                "dagster/column_schema": table_schema(node),
+                "dagster/table_name": f"{node['schema']}.{node['name']}",
+                "file": node["original_file_path"],
+            },
+        )
+        for unique, node in sorted(manifest["nodes"].items())
+        if node["resource_type"] in ("model", "seed")
+    ]
 
-    Raises:
-        UserError: it was never built, so there is no manifest to load.
-    """
-    directory = get_settings().state_dir / "dbt"
-    manifest = directory / "target" / "manifest.json"
-    if not manifest.exists():
-        raise UserError(f"The dbt project was never built: {manifest} is missing.", "Run `make up` first.")
 
-    # One run at a time may build: two dbt runs would replace each other's tables.
-    @dbt_assets(manifest=manifest, pool="dbt")
-    def models(context: dg.AssetExecutionContext, dbt: DbtCliResource) -> Iterator[Any]:
-        # Unit tests prove the SQL, not the data: they belong to the test suite.
-        with views_paused(get_settings()):
-            yield from dbt.cli(["build", "--exclude-resource-type", "unit_test"], context=context).stream()
+def group_of(node: Node) -> str:
+    """The folder of models/ in which it is."""
+    return "seeds" if node["resource_type"] == "seed" else str(node["fqn"][1])
 
-    project = DbtProject(project_dir=PROJECT_DIR, target_path=directory / "dagster", profiles_dir=PROJECT_DIR)
-    rebuild = dg.define_asset_job("rebuild_models", selection=dg.AssetSelection.assets(models))
-    # The dbt of this environment, wherever PATH points.
-    dbt = DbtCliResource(project_dir=project, dbt_executable=str(Path(sys.executable).parent / "dbt"))
-    return dg.Definitions(assets=[models], jobs=[rebuild], resources={"dbt": dbt})
+
+def kind_of(node: Node) -> str:
+    """What it is in the warehouse."""
+    if node["resource_type"] == "seed":
+        return "seed"
+    if node["config"]["materialized"] == "materialized_view":
+        return "refreshable_view" if node["config"].get("refreshable") else "materialized_view"
+    return str(node["config"]["materialized"])
+
+
+def _description(node: Node) -> str:
+    table = target_of(node)
+    return f"Fills {node['schema']}.{table}." if table else ""

@@ -1,0 +1,1 @@
+"""Quality: the gates as asset checks, and the runs that evaluate them."""

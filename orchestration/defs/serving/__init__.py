@@ -1,0 +1,1 @@
+"""What goes out: the API and what reads the warehouse from outside."""

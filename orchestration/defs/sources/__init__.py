@@ -1,0 +1,1 @@
+"""What comes in: tables of the source, their copies, tables of the technical-analysis pipeline."""
