@@ -67,6 +67,7 @@ lock: $(READY) ## Resolve requirements.lock anew from pyproject.toml
 docs: $(READY) ## Regenerate the generated pages of docs/
 	@$(RUN)/jangar-quant settings --markdown > docs/settings.md
 	@$(RUN)/python -m orchestration.transform.dictionary
+	@$(RUN)/python -m api.description > docs/openapi.json
 
 clean: ## Remove the environment and caches (the state directory .jangar-quant stays)
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis target logs *.egg-info

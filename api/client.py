@@ -23,6 +23,7 @@ import httpx
 from httpx_sse import SSEError, connect_sse
 
 from api.models import (
+    ActionResponse,
     Alert,
     AlertsResponse,
     Execution,
@@ -33,6 +34,8 @@ from api.models import (
     MetricsResponse,
     Series,
     SeriesResponse,
+    Silence,
+    SilencesResponse,
     SnapshotResponse,
 )
 
@@ -90,8 +93,10 @@ class Client:
         httpx.HTTPError: it could not be reached.
     """
 
-    def __init__(self, url: str = "http://127.0.0.1:8080", timeout: float = 60.0) -> None:
-        self._http = httpx.Client(base_url=url, timeout=timeout)
+    def __init__(self, url: str = "http://127.0.0.1:8080", key: str = "", timeout: float = 60.0) -> None:
+        """`key`: an API key or a token, where the API asks for one."""
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=url, timeout=timeout, headers=headers)
 
     def __enter__(self) -> Self:
         return self
@@ -110,9 +115,11 @@ class Client:
         window: str = "1d",
         as_of: datetime | None = None,
         known_at: datetime | None = None,
+        recorded: bool | None = None,
     ) -> Frame:
-        """The newest frame of a scope, or that of a past moment."""
-        query = _query(strategy_id=strategy, account=account, window=window, as_of=as_of, known_at=known_at)
+        """The newest frame of a scope, or that of a past moment: computed anew, or as it was recorded."""
+        scope = {"strategy_id": strategy, "account": account, "window": window}
+        query = _query(**scope, as_of=as_of, known_at=known_at, recorded=recorded)
         return SnapshotResponse.model_validate(self._get(f"{QUANT}/snapshot", query)).frame
 
     def series(
@@ -139,6 +146,25 @@ class Client:
     def alerts(self, **filters: Any) -> list[Alert]:
         """Alerts; `filters` are those of `GET alerts`: state, severity, strategy_id, account, metric, window, limit."""
         return AlertsResponse.model_validate(self._get(f"{QUANT}/alerts", _query(**filters))).alerts
+
+    def acknowledge(self, alert_id: str, reason: str) -> str:
+        """Say that somebody looks after an alert; returns the id of the action. Needs the scope operate."""
+        return self._post(f"{QUANT}/alerts/{alert_id}/acknowledge", {"reason": reason})
+
+    def silence(self, length: str, reason: str, **scope: str) -> str:
+        """Tell nobody for a while (30m, 2h, 1d) about alerts of `scope`; returns the id of the silence.
+
+        `scope` is one or more of alert_id, policy_id, strategy_id, account. Needs the scope operate.
+        """
+        return self._post(f"{QUANT}/silences", {"for": length, "reason": reason, **scope})
+
+    def end_silence(self, silence_id: str, reason: str) -> str:
+        """End a silence; returns the id of the action. Needs the scope operate."""
+        return self._post(f"{QUANT}/silences/{silence_id}/end", {"reason": reason})
+
+    def silences(self) -> list[Silence]:
+        """What is silent now."""
+        return SilencesResponse.model_validate(self._get(f"{QUANT}/silences", {})).silences
 
     def health(self) -> HealthResponse:
         """Health by stage."""
@@ -202,6 +228,12 @@ class Client:
         if answer.status_code != 200:
             _raise(answer)
         return answer.json()
+
+    def _post(self, path: str, body: dict[str, str]) -> str:
+        answer = self._http.post(path, json=body)
+        if answer.status_code != 201:
+            _raise(answer)
+        return ActionResponse.model_validate(answer.json()).action_id
 
 
 def _query(**values: Any) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from api.description import allowed_methods
+from api.problems import Problem
+from orchestration.errors import UserError
 from orchestration.logs import redact
 
 logger = logging.getLogger(__name__)
@@ -20,23 +23,26 @@ class WarehouseUnavailable(Exception):
 class ApiError(Exception):
     """An answer other than success: its HTTP status and what to tell the caller."""
 
-    def __init__(self, status: int, message: str, remedy: str = "") -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        remedy: str = "",
+        *,
+        headers: dict[str, str] | None = None,
+        retry_after: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.remedy = remedy
+        self.headers = {**(headers or {}), **({"Retry-After": str(retry_after)} if retry_after else {})}
 
 
 def _answer(status: int, message: str, remedy: str = "", headers: dict[str, str] | None = None) -> JSONResponse:
-    problem = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": message,
-        "ok": False,
-        "message": message,
-        "remedy": remedy,
-    }
+    problem = Problem(
+        title=HTTPStatus(status).phrase, status=status, detail=message, message=message, remedy=remedy
+    ).model_dump()
     return JSONResponse(problem, status_code=status, headers=headers, media_type="application/problem+json")
 
 
@@ -45,7 +51,11 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(ApiError)
     async def api_error(request: Request, error: ApiError) -> JSONResponse:
-        return _answer(error.status, error.message, error.remedy)
+        return _answer(error.status, error.message, error.remedy, error.headers)
+
+    @app.exception_handler(UserError)
+    async def mistaken(request: Request, error: UserError) -> JSONResponse:
+        return _answer(400, error.message, error.remedy)
 
     @app.exception_handler(WarehouseUnavailable)
     async def unavailable(request: Request, error: WarehouseUnavailable) -> JSONResponse:
@@ -70,4 +80,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
-        return _answer(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(allowed_methods(app, request.url.path))
+        return _answer(error.status_code, str(error.detail), headers=headers)

@@ -20,8 +20,8 @@ class Metric(BaseModel):
     quality: Quality
     reason: str = Field(description="Why there is no value, or why its quality is not good; else empty.")
     as_of: datetime
-    freshness_seconds: float = Field(
-        description="Age, at this response, of the moment up to which inputs are complete."
+    freshness_seconds: float | None = Field(
+        description="Age, at this response, of the moment up to which inputs are complete; null when nothing says."
     )
     watermark: datetime | None = Field(description="Everything committed at the source up to here is included.")
     last_event_at: datetime | None = Field(description="Newest event that the value rests on.")
@@ -339,3 +339,43 @@ class Readiness(BaseModel):
     ok: Literal[True] = True
     has_facts: bool = Field(description="False while the source has nothing from which a frame could be computed.")
     frame_age_seconds: float | None = Field(description="Age of the newest frame; null where there is none.")
+
+
+class Session(BaseModel):
+    """Body of `GET session`."""
+
+    ok: Literal[True] = True
+    authentication: bool = Field(description="Whether one has to say who one is.")
+    name: str
+    scopes: list[Literal["read", "operate"]]
+
+
+class ActionResponse(BaseModel):
+    """Body of what acknowledges, silences, or ends a silence."""
+
+    ok: Literal[True] = True
+    action_id: str = Field(description="Of a silence: its `silence_id`.")
+    acted_at: datetime
+    actor: str
+    action: Literal["acknowledge", "silence", "unsilence"]
+
+
+class Silence(BaseModel):
+    """Alerts that nobody is told about; what is empty stands for any."""
+
+    silence_id: str
+    alert_id: str
+    policy_id: str
+    strategy_id: str
+    account: str
+    silenced_until: datetime
+    silenced_by: str
+    silenced_at: datetime
+    reason: str
+
+
+class SilencesResponse(BaseModel):
+    """Body of `GET silences`."""
+
+    ok: Literal[True] = True
+    silences: list[Silence]

@@ -1,16 +1,23 @@
-"""Frames and positions of any moment, computed when somebody asks for them."""
+"""Frames and positions of any moment: computed when somebody asks for them, or as they were recorded."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
+from api.errors import ApiError
 from api.frames import Scope
+from api.series import Level, level_of
 from api.warehouse import Warehouse
 from orchestration.transform.on_demand import EDGES, FRAME_SETTINGS, VIEW_TEXT, sql_moment, with_edges
 
 _VIEW = "api_metric_frame"
 # Planning it takes 2 s by itself, 7 to 9 s beside the tiers on two slow cores.
 _SECONDS = 30
+# More at once would each take longer than anybody waits, and the tiers wait for them too.
+_AT_ONCE = asyncio.Semaphore(2)
+_PATIENCE_SECONDS = 20
 _ROWS = (
     "select * from ({view}) where strategy_id = {{strategy_id:String}} and account = {{account:String}}"
     " and window = {{window:String}} order by metric_name"
@@ -27,31 +34,61 @@ async def positions_at(
     """The open positions of a scope (empty: of all) at `as_of`, from what was known at `known_at`; raises as
     `past_frame` does.
     """
-    moment = {"as_of": sql_moment(as_of), "known_at": sql_moment(known_at)}
-    views, edges = await asyncio.gather(
-        warehouse.query(VIEW_TEXT, {"view": "api_positions"}),
-        warehouse.rows("present_edges", {"as_of": moment["as_of"], "account": account}),
-    )
-    return await warehouse.query(
-        _POSITIONS.format(view=with_edges(views[0]["as_select"], edges[0]["edges"])),
-        {"strategy_id": strategy_id, "account": account, **moment},
-        {**FRAME_SETTINGS, "max_execution_time": _SECONDS},
-    )
+    async with _turn():
+        moment = {"as_of": sql_moment(as_of), "known_at": sql_moment(known_at)}
+        views, edges = await asyncio.gather(
+            warehouse.query(VIEW_TEXT, {"view": "api_positions"}),
+            warehouse.rows("present_edges", {"as_of": moment["as_of"], "account": account}),
+        )
+        return await warehouse.query(
+            _POSITIONS.format(view=with_edges(views[0]["as_select"], edges[0]["edges"])),
+            {"strategy_id": strategy_id, "account": account, **moment},
+            {**FRAME_SETTINGS, "max_execution_time": _SECONDS},
+        )
 
 
 async def past_frame(warehouse: Warehouse, scope: Scope, as_of: datetime, known_at: datetime) -> list[dict[str, Any]]:
     """The rows of a scope's frame at `as_of`, from what was known at `known_at`.
 
     Raises:
+        ApiError: 503, others are computed for so long that this one's turn does not come.
         WarehouseUnavailable: the warehouse cannot be reached, or a query failed there.
     """
-    moment = {"as_of": sql_moment(as_of), "known_at": sql_moment(known_at)}
-    views, edges = await asyncio.gather(
-        warehouse.query(VIEW_TEXT, {"view": _VIEW}),
-        warehouse.query(EDGES, {"as_of": moment["as_of"], "account": scope.account}),
-    )
-    return await warehouse.query(
-        _ROWS.format(view=with_edges(views[0]["as_select"], edges[0]["edges"])),
-        {**scope._asdict(), **moment},
-        {**FRAME_SETTINGS, "max_execution_time": _SECONDS},
-    )
+    async with _turn():
+        moment = {"as_of": sql_moment(as_of), "known_at": sql_moment(known_at)}
+        views, edges = await asyncio.gather(
+            warehouse.query(VIEW_TEXT, {"view": _VIEW}),
+            warehouse.query(EDGES, {"as_of": moment["as_of"], "account": scope.account}),
+        )
+        return await warehouse.query(
+            _ROWS.format(view=with_edges(views[0]["as_select"], edges[0]["edges"])),
+            {**scope._asdict(), **moment},
+            {**FRAME_SETTINGS, "max_execution_time": _SECONDS},
+        )
+
+
+@asynccontextmanager
+async def _turn() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            await _AT_ONCE.acquire()
+    except TimeoutError:
+        raise ApiError(503, "Many frames of the past are asked for at once.", "Try again.", retry_after=10) from None
+    try:
+        yield
+    finally:
+        _AT_ONCE.release()
+
+
+async def recorded_frame(
+    warehouse: Warehouse, levels: list[Level], scope: Scope, as_of: datetime, now: datetime
+) -> list[dict[str, Any]]:
+    """What the series tells of a scope at `as_of`: what was served then, as finely as the series still keeps it.
+
+    Raises:
+        ApiError: the series keeps nothing so old.
+        WarehouseUnavailable: the warehouse cannot be reached, or the query failed there.
+    """
+    level = level_of(levels, now, as_of, "as_of")
+    query = {**scope._asdict(), "as_of": as_of, "pause": level["longest_pause_seconds"]}
+    return await warehouse.rows("recorded_frame", query)

@@ -89,6 +89,20 @@ class Axis:
         }
 
 
+def level_of(levels: list[Level], now: datetime, moment: datetime, parameter: str) -> Level:
+    """How finely the series still keeps a moment.
+
+    Raises:
+        ApiError: not at all; the message names the parameter.
+    """
+    age = (now - moment).total_seconds()
+    level = next((level for level in levels if age <= level["kept_seconds"]), None)
+    if level is None:
+        oldest = (now - timedelta(seconds=levels[-1]["kept_seconds"])).isoformat(timespec="seconds")
+        raise ApiError(400, f"{parameter}: the series begins at {oldest}.", "Give a later one.")
+    return level
+
+
 def axis_of(
     levels: list[Level], now: datetime, start: datetime, end: datetime, step: int | None, points: int, pick: Downsample
 ) -> Axis:
@@ -108,22 +122,6 @@ def axis_of(
     wanted = step or next((one for one in _STEPS if seconds / one <= points), _STEPS[-1])
     step = max(wanted, level["step_seconds"])
     return Axis(start, end, level["resolution"], step, max(step, level["longest_pause_seconds"]), pick, points)
-
-
-def level_of(levels: list[Level], now: datetime, start: datetime, parameter: str) -> Level:
-    """How finely the series keeps what is as old as `start`.
-
-    Raises:
-        ApiError: it keeps nothing so old; names the `parameter`.
-    """
-    age = (now - start).total_seconds()
-    level = next((level for level in levels if age <= level["kept_seconds"]), None)
-    if level is None:
-        oldest = now - timedelta(seconds=levels[-1]["kept_seconds"])
-        raise ApiError(
-            400, f"{parameter}: the series begins at {oldest.isoformat(timespec='seconds')}.", "Give a later one."
-        )
-    return level
 
 
 async def read_series(

@@ -11,6 +11,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from clickhouse_connect.driver.query import QueryResult
 
 from api.errors import WarehouseUnavailable
+from orchestration.alerts.actions import COLUMNS, DATABASE, TABLE, Action
 from orchestration.errors import UserError
 from orchestration.settings import Settings
 from orchestration.warehouse.client import connect_async
@@ -27,11 +28,12 @@ def query_text(name: str) -> str:
 
 
 class Warehouse:
-    """A connection to the warehouse that is made on first use and again after a failure."""
+    """Connections to the warehouse, made on first use: one as the read-only user, and one for what operators write."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._client: AsyncClient | None = None
+        self._writer: AsyncClient | None = None
         self._connecting = asyncio.Lock()
 
     async def rows(
@@ -82,13 +84,24 @@ class Warehouse:
             raise WarehouseUnavailable(str(error)) from error
         return bytes(found)
 
+    async def write(self, action: Action) -> None:
+        """Store what an operator did; raises as `query` does."""
+        try:
+            async with self._connecting:
+                if self._writer is None:
+                    self._writer = await connect_async(self._settings)
+            await self._writer.insert(TABLE, [action.row], column_names=COLUMNS, database=DATABASE)
+        except (TimeoutError, UserError, ClickHouseError, OSError) as error:
+            raise WarehouseUnavailable(str(error)) from error
+
     async def close(self) -> None:
-        """Close the connection."""
-        if self._client is not None:
-            await self._client.close()
+        """Close the connections."""
+        for client in (self._client, self._writer):
+            if client is not None:
+                await client.close()
 
     async def _connected(self) -> AsyncClient:
         async with self._connecting:
             if self._client is None:
-                self._client = await connect_async(self._settings)
+                self._client = await connect_async(self._settings, is_reader=True)
             return self._client

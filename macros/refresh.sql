@@ -48,6 +48,11 @@
     }) }}
 {% endmacro %}
 
+{# What metrics are made of and no tick waits for. #}
+{% macro views_beside_the_tick() %}
+    {{ return(['order_outcome_refresh', 'context_review_refresh', 'working_order_refresh']) }}
+{% endmacro %}
+
 {# A list of names as SQL literals. #}
 {% macro quoted_list(names) -%}
     {%- for name in names %} '{{ name }}'{{ ", " if not loop.last }}{% endfor -%}

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from api.command import api
+from api.security.command import keys
 from orchestration.alerts.command import alerts
 from orchestration.defs.command import dagster
 from orchestration.desk.command import desk
@@ -63,6 +64,7 @@ app.command()(doctor)
 app.command()(warehouse)
 app.command()(frame)
 app.add_typer(alerts, name="alerts")
+app.add_typer(keys, name="keys")
 app.command()(notify)
 app.command()(backfill)
 app.command()(verify)

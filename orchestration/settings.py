@@ -83,12 +83,12 @@ class Settings(BaseSettings):
     warehouse_readonly_user: str = Field(
         default="reader",
         alias="JANGAR_QUANT_WAREHOUSE_READONLY_USER",
-        description="Name of the embedded ClickHouse's read-only user (exists when its password is set).",
+        description="Name of the read-only user as which the API reads; the embedded ClickHouse makes it.",
     )
     warehouse_readonly_password: SecretStr = Field(
         default=SecretStr(""),
         alias="JANGAR_QUANT_WAREHOUSE_READONLY_PASSWORD",
-        description="Password of the read-only user. Empty: no such user.",
+        description="Password of the read-only user; `make up` makes one up. Empty: there is no such user.",
     )
     ta_clickhouse_url: SecretStr | None = Field(
         default=None,
@@ -205,6 +205,51 @@ class Settings(BaseSettings):
     # --- API and Dagster
     api_host: str = Field(default="127.0.0.1", alias="JANGAR_QUANT_API_HOST", description="Address of the API.")
     api_port: Port = Field(default=8080, alias="JANGAR_QUANT_API_PORT", description="Port of the API.")
+    api_keys_file: AbsolutePath | None = Field(
+        default=None,
+        alias="JANGAR_QUANT_API_KEYS_FILE",
+        description="File of API keys (`jangar-quant keys`). Unset: `api-keys.json` in the state directory.",
+    )
+    api_allowed_hosts: str = Field(
+        default="",
+        alias="JANGAR_QUANT_API_ALLOWED_HOSTS",
+        description=(
+            "Names by which the API is called, with spaces between. Empty: on loopback those of loopback, else any."
+        ),
+    )
+    api_requests_per_second: int = Field(
+        default=1000,
+        ge=1,
+        le=1_000_000,
+        alias="JANGAR_QUANT_API_REQUESTS_PER_SECOND",
+        description="Requests per second and client, over ten seconds, beyond which the API answers 429.",
+    )
+    api_streams_per_client: int = Field(
+        default=100,
+        ge=1,
+        le=100_000,
+        alias="JANGAR_QUANT_API_STREAMS_PER_CLIENT",
+        description="Streams that one client may hold open.",
+    )
+    oidc_issuer: str = Field(
+        default="",
+        alias="JANGAR_QUANT_OIDC_ISSUER",
+        pattern=r"^(|https?://[^\s]+)$",
+        description="Issuer of OpenID Connect bearer tokens that the API takes. Empty: none.",
+    )
+    oidc_audience: str = Field(
+        default="", alias="JANGAR_QUANT_OIDC_AUDIENCE", description="Audience that such a token must name."
+    )
+    oidc_claim: str = Field(
+        default="scope",
+        alias="JANGAR_QUANT_OIDC_CLAIM",
+        description="Claim whose values `quant:read` and `quant:operate` give the scopes of the same name.",
+    )
+    session_secret: SecretStr = Field(
+        default=SecretStr(""),
+        alias="JANGAR_QUANT_SESSION_SECRET",
+        description="Signs the browser's cookie; the same for all replicas. Empty: made once, in the state directory.",
+    )
     dagster_port: Port = Field(
         default=3000, alias="JANGAR_QUANT_DAGSTER_PORT", description="Port of Dagster's web server."
     )
@@ -230,6 +275,11 @@ class Settings(BaseSettings):
         alias="JANGAR_QUANT_DESK_HISTORY_DAYS",
         description="Calendar days of history that the desk writes on its first start.",
     )
+
+    @property
+    def keys_file(self) -> Path:
+        """File of the API keys."""
+        return self.api_keys_file or self.state_dir / "api-keys.json"
 
     @property
     def embedded_source(self) -> bool:

@@ -27,6 +27,8 @@ def running_warehouse(state: Path) -> Iterator[Settings]:
     patch.setenv("JANGAR_QUANT_STATE_DIR", str(state))
     patch.setenv("JANGAR_QUANT_WAREHOUSE_PORT", str(port))
     patch.setenv("JANGAR_TORGHUT_QUANT_CONTROL_PLANE_ENABLED", "true")
+    # As `up` does: the API reads as a user of its own.
+    patch.setenv("JANGAR_QUANT_WAREHOUSE_READONLY_PASSWORD", "reads-only")
     get_settings.cache_clear()
     with (state / "warehouse.log").open("wb") as output:
         process = subprocess.Popen(

@@ -9,7 +9,7 @@ from api.alerts import alert_of
 from api.deps import WarehouseDep
 from api.errors import ApiError
 from api.models import AlertChange, AlertResponse, AlertsResponse, Window
-from api.times import utc
+from api.times import Moment, utc
 
 router = APIRouter(tags=["quant"])
 
@@ -32,8 +32,8 @@ async def alerts(
     ] = None,
     metric: Annotated[str, Query(max_length=64, description="Metric or signal of the pipeline. Default: any.")] = "",
     window: Annotated[Window | None, Query(description="Default: any.")] = None,
-    since: Annotated[datetime | None, Query(alias="from", description="Not resolved before. Default: ever.")] = None,
-    until: Annotated[datetime | None, Query(alias="to", description="Opened by then. Default: now.")] = None,
+    since: Annotated[Moment | None, Query(alias="from", description="Not resolved before. Default: ever.")] = None,
+    until: Annotated[Moment | None, Query(alias="to", description="Opened by then. Default: now.")] = None,
     limit: Annotated[int, Query(ge=1, le=5000, description="How many at most.")] = 500,
 ) -> AlertsResponse:
     """Alerts, the last opened first."""

@@ -9,13 +9,13 @@ from api.deps import FramesDep, ReadsDep
 from api.pages import time_range
 from api.reads import Span
 from api.scopes import resolve_strategy
-from api.times import utc
+from api.times import Moment, utc
 from api.view_models import EquityCurveResponse, Trend, TrendsResponse
 
 router = APIRouter(tags=["dashboards"])
 
-From = Annotated[datetime | None, Query(alias="from", description="First moment. Default: a day before `to`.")]
-To = Annotated[datetime | None, Query(alias="to", description="Last moment. Default: now.")]
+From = Annotated[Moment | None, Query(alias="from", description="First moment. Default: a day before `to`.")]
+To = Annotated[Moment | None, Query(alias="to", description="Last moment. Default: now.")]
 # What seconds a grid of the clock may be apart; the facts below it are by minute.
 _STEPS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
 _LONGEST = timedelta(days=62)

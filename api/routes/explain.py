@@ -13,7 +13,7 @@ from api.pages import page
 from api.past import past_frame
 from api.routes.trading import After, Limit, query_of
 from api.scopes import resolve_strategy
-from api.times import past_moment, utc
+from api.times import Moment, utc
 
 router = APIRouter(tags=["quant"])
 
@@ -35,7 +35,7 @@ async def explain(
     strategy_id: Annotated[str, Query(max_length=255, description="As in `snapshot`.")] = "",
     account: Annotated[str, Query(max_length=64, description="As in `snapshot`.")] = "",
     window: Annotated[Window, Query(description="As in `snapshot`.")] = "1d",
-    as_of: Annotated[datetime | None, Query(description="As in `snapshot`.")] = None,
+    as_of: Annotated[Moment | None, Query(description="As in `snapshot`.")] = None,
     after: After = "",
     limit: Limit = 100,
 ) -> ExplainResponse:
@@ -53,7 +53,10 @@ async def explain(
     if as_of is None:
         rows, seconds = await frames.frame(scope)
     else:
-        rows = await past_frame(warehouse, scope, past_moment(as_of), datetime.now(UTC))
+        now = datetime.now(UTC)
+        if utc(as_of) > now:
+            raise ApiError(400, "as_of: lies in the future.", f"It is {now.isoformat(timespec='seconds')} now.")
+        rows = await past_frame(warehouse, scope, utc(as_of), now)
     row = next((row for row in rows if row["metric_name"] == metric), None)
     if row is None:
         raise ApiError(404, "There is no such frame.", "GET snapshot with the same scope says why.")
@@ -69,6 +72,6 @@ async def explain(
         shown, answer.next = page(await warehouse.rows("orders", query), limit, "submitted_at", "order_id")
         answer.orders = [Order(**one) for one in shown]
     elif definition.metric_group == "risk":
-        shown, answer.next = page(await warehouse.rows("equity_points", query), limit, "at", "at")
+        shown, answer.next = page(await warehouse.rows("equity_points", query), limit, "at", "id")
         answer.equity = [EquityPoint(**one) for one in shown]
     return answer

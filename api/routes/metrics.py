@@ -3,15 +3,16 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
-from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from api.deps import WarehouseDep
+from api.deps import HubDep, WarehouseDep
 from api.errors import WarehouseUnavailable
+from api.observe import Latencies
 
 router = APIRouter(tags=["service"])
 
@@ -22,8 +23,8 @@ Rows = list[dict[str, Any]]
 
 
 @router.get("/metrics", response_class=Response)
-async def metrics(warehouse: WarehouseDep) -> Response:
-    """Gauges of mirrors and stages. Answers without the warehouse too, with `jangar_quant_warehouse_up 0`."""
+async def metrics(request: Request, warehouse: WarehouseDep, hub: HubDep) -> Response:
+    """Mirrors, stages, alerts, streams and requests. Without the warehouse `jangar_quant_warehouse_up` is 0."""
     mirrors: Rows | None
     stages: Rows
     alerts: Rows
@@ -35,7 +36,11 @@ async def metrics(warehouse: WarehouseDep) -> Response:
         mirrors, stages, alerts, notifications = None, [], [], []
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Scrape(mirrors, stages, alerts, notifications))
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    streams = Gauge("jangar_quant_stream_listeners", "Streams that are open.", registry=registry)
+    streams.set(hub.listeners)
+    latencies = cast(Latencies, request.app.state.latencies)
+    text = generate_latest(registry) + generate_latest(latencies.registry)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
 class _Scrape(Collector):

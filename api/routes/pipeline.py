@@ -1,6 +1,6 @@
 """GET pipeline, reconciliation and policies: what the numbers rest on, and what is expected of them."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from api.deps import ReadsDep, SettingsDep, WarehouseDep
 from api.pages import time_range
 from api.routes.curves import To
+from api.times import Moment
 from api.view_models import (
     AccountState,
     Mirror,
@@ -43,7 +44,7 @@ async def reconciliation(
     warehouse: WarehouseDep,
     account: Annotated[str, Query(max_length=64, description="Account label. Empty: all accounts.")] = "",
     start: Annotated[
-        datetime | None, Query(alias="from", description="First moment. Default: ten days before `to`.")
+        Moment | None, Query(alias="from", description="First moment. Default: ten days before `to`.")
     ] = None,
     end: To = None,
 ) -> ReconciliationResponse:

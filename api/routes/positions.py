@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from api.deps import FramesDep, WarehouseDep
 from api.past import positions_at
 from api.scopes import resolve_strategy
-from api.times import past_moment
+from api.times import Moment, past_moment
 from api.view_models import Position, PositionsResponse
 
 router = APIRouter(tags=["dashboards"])
@@ -20,7 +20,7 @@ async def positions(
     frames: FramesDep,
     strategy_id: Annotated[str, Query(max_length=255, description="Id or unique name. Empty: all strategies.")] = "",
     account: Annotated[str, Query(max_length=64, description="Account label. Empty: all accounts.")] = "",
-    as_of: Annotated[datetime | None, Query(description="A past moment. Default: now.")] = None,
+    as_of: Annotated[Moment | None, Query(description="A past moment. Default: now.")] = None,
 ) -> PositionsResponse:
     """Open positions with cost, mark and gain, the largest first, at most 1,000; of the past from what is known now."""
     strategy, _ = await resolve_strategy(frames, strategy_id)

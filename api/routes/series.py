@@ -11,7 +11,7 @@ from api.frames import Scope
 from api.models import MetricSeries, Series, SeriesResponse, Window
 from api.scopes import resolve_strategy
 from api.series import MAXIMUM_METRICS, MAXIMUM_POINTS, Axis, Downsample, axis_of, export_series, read_series
-from api.times import utc
+from api.times import Moment, utc
 
 router = APIRouter(tags=["quant"])
 
@@ -40,9 +40,9 @@ async def series(
     account: Annotated[str, Query(max_length=64, description="Account label. Empty: all accounts.")] = "",
     window: Annotated[Window, Query(description="Window of the metrics.")] = "1d",
     start: Annotated[
-        datetime | None, Query(alias="from", description="First moment (ISO 8601). Default: a day before `to`.")
+        Moment | None, Query(alias="from", description="First moment (ISO 8601). Default: a day before `to`.")
     ] = None,
-    end: Annotated[datetime | None, Query(alias="to", description="Last moment. Default: now.")] = None,
+    end: Annotated[Moment | None, Query(alias="to", description="Last moment. Default: now.")] = None,
     step: Annotated[
         int | None,
         Query(ge=1, le=86_400, description="Seconds from moment to moment. Default: as `max_points` allows."),

@@ -2,18 +2,20 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
-from typing import Annotated, get_args
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
+from typing import Annotated, cast, get_args
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 
-from api.deps import FramesDep, HubDep, SettingsDep
+from api.deps import FramesDep, HubDep, LimitsDep, SettingsDep
 from api.errors import ApiError
 from api.frames import NewestFrames, Scope
 from api.models import Window
 from api.scopes import resolve_strategy
+from api.security.access import PrincipalDep, access_of, address_of
 from api.stream.cursor import Cursor
 from api.stream.hub import AlertEvent, Hub
 
@@ -33,6 +35,9 @@ async def stream(
     hub: HubDep,
     frames: FramesDep,
     settings: SettingsDep,
+    limits: LimitsDep,
+    principal: PrincipalDep,
+    request: Request,
     strategy_id: Annotated[
         str, Query(max_length=255, description="Id or unique name of a strategy. Empty: the whole account.")
     ] = "",
@@ -59,7 +64,12 @@ async def stream(
     scopes = list(dict.fromkeys([await _scope(frames, one) for one in wanted]))
     if hub.listeners >= MAXIMUM_LISTENERS:
         raise ApiError(503, "Too many listen already.", "Try again later.")
-    events = _events(hub, scopes, Cursor.parse(last_event_id), settings.stream_heartbeat_ms / 1000)
+    client = principal.name if principal.key_id else address_of(request)
+    events = _limited(
+        limits.streaming(client),
+        lambda: access_of(request).is_still_good(principal),
+        _events(hub, scopes, Cursor.parse(last_event_id), settings.stream_heartbeat_ms / 1000),
+    )
     # What fails before the first event is an answer of its own.
     first = await anext(events)
     return StreamingResponse(
@@ -68,6 +78,17 @@ async def stream(
         # A proxy that gathers events before it passes them on makes them late.
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
+
+
+async def _limited(
+    slot: AbstractContextManager[None], may_go_on: Callable[[], bool], events: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    """The events while they hold a slot, until whoever listens may not any more."""
+    with slot:
+        async for event in events:
+            if not may_go_on():
+                return
+            yield event
 
 
 async def _chain(first: bytes, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -128,4 +149,4 @@ async def _scope(frames: NewestFrames, text: str) -> Scope:
         windows = ", ".join(get_args(Window))
         raise ApiError(400, f"scope: {text[:100]!r} is none.", f"Write strategy|account|window; windows: {windows}.")
     strategy, _ = await resolve_strategy(frames, found["strategy"])
-    return Scope(strategy, found["account"], found["window"])
+    return Scope(strategy, found["account"], cast(Window, found["window"]))

@@ -23,7 +23,7 @@ from api.pages import Place, page, time_range
 from api.quality import worst
 from api.scopes import resolve_strategy
 from api.series import level_of
-from api.times import past_moment
+from api.times import Moment, past_moment
 
 router = APIRouter(tags=["trading"])
 
@@ -32,8 +32,8 @@ StrategyOf = Annotated[
 ]
 AccountOf = Annotated[str | None, Query(alias="account", max_length=64, description="Account label. Default: any.")]
 SymbolOf = Annotated[str, Query(alias="symbol", max_length=64, description="Instrument. Default: any.")]
-From = Annotated[datetime | None, Query(alias="from", description="Behind this moment. Default: a day before `to`.")]
-To = Annotated[datetime | None, Query(alias="to", description="Up to this moment. Default: now.")]
+From = Annotated[Moment | None, Query(alias="from", description="Behind this moment. Default: a day before `to`.")]
+To = Annotated[Moment | None, Query(alias="to", description="Up to this moment. Default: now.")]
 After = Annotated[str, Query(max_length=500, description="`next` of the page before. Default: the first page.")]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many at most.")]
 
@@ -52,7 +52,7 @@ async def summary(
     window: Annotated[Window, Query(description="Window of the metrics.")] = "1d",
     account: AccountOf = None,
     as_of: Annotated[
-        datetime | None, Query(description="A past moment, as the series keeps it. Default: the newest frame.")
+        Moment | None, Query(description="A past moment, as the series keeps it. Default: the newest frame.")
     ] = None,
 ) -> SummaryResponse:
     """The newest metrics of every strategy and account side by side, or those told at a past moment."""

@@ -85,15 +85,14 @@
                             select toNullable(max(watermark))
                             from {{ ref("stg_mirror__progress") }}
                         ),
-                        toUInt64(-1)
+                        toUInt64(-1),
+                        {{ as_of() }}
                     ) as state
                 from system.one
                 where
                     {{ known_at() }} > (select max(as_of) from {{ ref("known_state") }})
                 union all
-                select
-                    2 as priority,
-                    (snapshots, ledger, toNullable(watermark), trades) as state
+                select 2 as priority, {{ state_of_tick() }} as state
                 from
                     (
                         select *
@@ -103,13 +102,22 @@
                         limit 1
                     )
                 union all
-                select
-                    3 as priority,
-                    (snapshots, ledger, toNullable(watermark), trades) as state
+                select 3 as priority, {{ state_of_tick() }} as state
                 from (select * from {{ ref("known_state") }} order by as_of limit 1)
             )
     ) as known_state,
     {{ edges() }} as edge_list
+{%- endmacro %}
+
+{# A row of known_state as a constant. Rows of earlier versions do not say what was settled. #}
+{% macro state_of_tick() -%}
+    (
+        snapshots,
+        ledger,
+        toNullable(watermark),
+        trades,
+        if(toUnixTimestamp(settled) = 0, as_of - interval 20 second, settled)
+    )
 {%- endmacro %}
 
 {% macro known_at() -%} toDateTime64({known_at:DateTime64(3)}, 3, 'UTC') {%- endmacro %}
@@ -124,7 +132,7 @@
 
 {# In epoch milliseconds. #}
 {% macro written_until() -%}
-    {%- if is_live() -%} toUnixTimestamp64Milli({{ as_of() }} - interval 20 second)
+    {%- if is_live() -%} toUnixTimestamp64Milli({{ settled_at() }})
     {%- else -%}
         if(
             known_state .1 = toUInt64(-1)
@@ -136,7 +144,7 @@
                     and name = 'order_outcome'
             ),
             toInt64(9000000000000000),
-            toUnixTimestamp64Milli({{ known_at() }} - interval 20 second)
+            toUnixTimestamp64Milli(known_state .5)
         )
     {%- endif -%}
 {%- endmacro %}
@@ -157,15 +165,12 @@
 {%- endmacro %}
 
 {# The last moment of which everything is settled that comes in beside the tick: what became of orders, reviews,
-   decisions. They are taken in every 10 s; twenty seconds later all of it is there. It is the moment of evaluation, unless
-   what was known then is asked for. #}
+   decisions. The tick notes it (pending_known_state): usually it lies twenty seconds back, on a machine that cannot keep
+   up as far as needed. Assumed to be twenty seconds, 855 of 10,517 rows of four moments differed when they were recomputed,
+   with three other runs on two cores. It is the moment of evaluation, unless what was known then is asked for. #}
 {% macro settled_at() -%}
-    {%- if is_live() -%} {{ as_of() }} - interval 20 second
-    {%- else -%}
-        if(
-            known_state .1 = toUInt64(-1),
-            {{ as_of() }},
-            least({{ as_of() }}, {{ known_at() }} - interval 20 second)
-        )
+    {%- if is_live() -%}
+        (select max(settled) from {{ ref("known_state") }} where as_of = {{ as_of() }})
+    {%- else -%} least({{ as_of() }}, known_state .5)
     {%- endif -%}
 {%- endmacro %}

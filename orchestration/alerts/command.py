@@ -5,11 +5,10 @@ from __future__ import annotations
 import getpass
 import json
 import re
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from orchestration.alerts.actions import COLUMNS, DATABASE, TABLE, Action, Name, parse_length
 from orchestration.errors import UserError
 from orchestration.settings import get_settings
 from orchestration.transform.frame import (
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 alerts = typer.Typer(help="Show alerts, acknowledge them, and silence what is known.", no_args_is_help=True)
 
 _COLOURS = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-_LONGEST_SILENCE = timedelta(days=30)
 _SHOWN = (
     "alert_id, policy_id, metric_name, strategy_name, account, window, severity, state, threshold, observed, peak,"
     " opened_at, resolved_at, reason, acknowledged_by, silenced_until"
@@ -103,9 +101,7 @@ def silence(
     by: _By = "",
 ) -> None:
     """Tell nobody about some alerts for a while. They open and are kept as always."""
-    length = _length(until)
-    if not (alert or policy or strategy or account):
-        raise UserError("A silence over everything is none.", "Give --alert, --policy, --strategy or --account.")
+    length = parse_length(until)
     with _warehouse() as client:
         _act(
             client,
@@ -232,18 +228,9 @@ def _table(rows: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _act(client: Client, action: str, by: str, reason: str, **columns: Any) -> None:
-    if not reason.strip():
-        raise UserError("--reason is empty.", "Say why: whoever comes next reads it.")
-    row = {
-        "action_id": str(uuid.uuid4()),
-        "acted_at": datetime.now(UTC),
-        "actor": by or getpass.getuser(),
-        "action": action,
-        "reason": reason,
-        **columns,
-    }
-    client.insert("alert_action", [list(row.values())], column_names=list(row), database="quant")
+def _act(client: Client, action: Name, by: str, reason: str, **columns: Any) -> None:
+    row = Action(by or getpass.getuser(), action, reason, **columns).row
+    client.insert(TABLE, [row], column_names=COLUMNS, database=DATABASE)
 
 
 def _resolve(client: Client, alert_id: str) -> str:
@@ -272,21 +259,6 @@ def _known_policy(client: Client, policy: str) -> str:
     if policy and policy not in names:
         raise UserError(f"There is no policy {policy!r}.", f"Policies: {', '.join(names)}.")
     return policy
-
-
-def _length(text: str) -> timedelta:
-    """Read 30m, 2h or 1d.
-
-    Raises:
-        UserError: the text is no such length, or it is too long.
-    """
-    found = re.fullmatch(r"(\d{1,6})([mhd])", text.strip())
-    if not found or int(found[1]) == 0:
-        raise UserError(f"--for {text!r} is no length of time.", "Write it like 30m, 2h or 1d.")
-    length = timedelta(**{_UNITS[found[2]]: int(found[1])})
-    if length > _LONGEST_SILENCE:
-        raise UserError(f"--for {text} is too long.", "A silence ends after 30 days at the latest.")
-    return length
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The command `jangar-quant up`."""
 
 import os
+import secrets
 from typing import Annotated
 
 import typer
@@ -23,5 +24,8 @@ def up(
     # Compute and serving are off by default elsewhere; here they are the point. An explicit `false` wins.
     if "control_plane_enabled" not in get_settings().model_fields_set:
         os.environ["JANGAR_TORGHUT_QUANT_CONTROL_PLANE_ENABLED"] = "true"
-        get_settings.cache_clear()
+    if get_settings().embedded_warehouse and not get_settings().warehouse_readonly_password.get_secret_value():
+        # The API reads as a user that can do nothing else. Only the children of this run need to know how.
+        os.environ["JANGAR_QUANT_WAREHOUSE_READONLY_PASSWORD"] = secrets.token_urlsafe(24)
+    get_settings.cache_clear()
     Up(get_settings(), Console(), desk=desk, dagster=dagster).run()

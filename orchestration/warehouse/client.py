@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -88,6 +88,14 @@ def endpoint(settings: Settings) -> Endpoint:
     )
 
 
+def reader_endpoint(settings: Settings) -> Endpoint:
+    """The same warehouse for the read-only user; without a password for one, as `endpoint`."""
+    password = settings.warehouse_readonly_password.get_secret_value()
+    if not password:
+        return endpoint(settings)
+    return replace(endpoint(settings), user=settings.warehouse_readonly_user, password=password)
+
+
 def connect(settings: Settings, **options: Any) -> Client:
     """Open a synchronous client; `options` go to `clickhouse_connect.get_client`, over the defaults here.
 
@@ -107,9 +115,12 @@ def connect(settings: Settings, **options: Any) -> Client:
     return client
 
 
-async def connect_async(settings: Settings, **options: Any) -> AsyncClient:
-    """Open an asynchronous client; the same contract as `connect`."""
-    target = endpoint(settings)
+async def connect_async(settings: Settings, *, is_reader: bool = False, **options: Any) -> AsyncClient:
+    """Open an asynchronous client; the same contract as `connect`.
+
+    `is_reader`: log in as the read-only user, where there is one.
+    """
+    target = reader_endpoint(settings) if is_reader else endpoint(settings)
     try:
         client = await clickhouse_connect.get_async_client(**_arguments(target, options))
     except Exception as error:

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from api import frames
+from api import frames, shared
 from api.errors import WarehouseUnavailable
 from api.frames import NewestFrames, Scope
 from api.warehouse import Warehouse
@@ -43,7 +43,7 @@ class Queries:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(frames, "time", clock)
+    monkeypatch.setattr(shared, "time", clock)
     return clock
 
 
