@@ -155,7 +155,7 @@ def test_the_pipeline_and_its_policies_are_told(api: httpx.Client, traded: World
 @pytest.mark.parametrize(
     ("path", "query", "told"),
     [
-        (f"{QUANT}/positions", {"as_of": "2999-01-01"}, "as_of: lies in the future"),
+        (f"{QUANT}/positions", {"as_of": "2150-01-01"}, "as_of: lies in the future"),
         (f"{QUANT}/costs", {"from": "2026-01-02", "to": "2026-01-01"}, "from"),
         (f"{QUANT}/equity", {"max_points": "5001"}, "max_points"),
         (f"{QUANT}/trends", {"max_points": "1"}, "max_points"),
