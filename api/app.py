@@ -84,8 +84,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(session.router, prefix="/api/torghut", dependencies=[strict])
     app.include_router(trading.router, prefix=TRADING, dependencies=[*reads, enabled], responses=problems(404))
     app.include_router(health.router, prefix=PREFIX, dependencies=reads)
-    dashboards = (curves, costs, positions, pipeline)
-    for routes in (snapshot, explain, series, stream, alerts, actions, *dashboards):
+    for routes in (snapshot, explain, series, stream, alerts, actions, curves, costs, positions, pipeline):
         app.include_router(routes.router, prefix=PREFIX, dependencies=[*reads, enabled], responses=problems(404))
     app.include_router(ui.router)
     app.mount(ui.PATH, ui.dashboards(), name="ui")

@@ -34,16 +34,17 @@ async def positions_at(
     """The open positions of a scope (empty: of all) at `as_of`, from what was known at `known_at`; raises as
     `past_frame` does.
     """
-    moment = {"as_of": sql_moment(as_of), "known_at": sql_moment(known_at)}
-    views, edges = await asyncio.gather(
-        warehouse.query(VIEW_TEXT, {"view": "api_positions", "database": "quant"}),
-        warehouse.rows("present_edges", {"as_of": moment["as_of"], "account": account}),
-    )
-    return await warehouse.query(
-        _POSITIONS.format(view=with_edges(views[0]["as_select"], edges[0]["edges"])),
-        {"strategy_id": strategy_id, "account": account, **moment},
-        {**FRAME_SETTINGS, "max_execution_time": _SECONDS},
-    )
+    async with _turn():
+        moment = {"as_of": sql_moment(as_of), "known_at": sql_moment(known_at)}
+        views, edges = await asyncio.gather(
+            warehouse.query(VIEW_TEXT, {"view": "api_positions", "database": "quant"}),
+            warehouse.rows("present_edges", {"as_of": moment["as_of"], "account": account}),
+        )
+        return await warehouse.query(
+            _POSITIONS.format(view=with_edges(views[0]["as_select"], edges[0]["edges"])),
+            {"strategy_id": strategy_id, "account": account, **moment},
+            {**FRAME_SETTINGS, "max_execution_time": _SECONDS},
+        )
 
 
 async def past_frame(warehouse: Warehouse, scope: Scope, as_of: datetime, known_at: datetime) -> list[dict[str, Any]]:

@@ -186,8 +186,8 @@ class Reconciliation(BaseModel):
     points: int
     unknown_points: int
     flow: float
-    strategies_pnl: float
-    residual: float
+    strategies_pnl: float | None = Field(description="Null where it is known at no point of the day.")
+    residual: float | None = Field(description="Null likewise.")
     residual_bps: float | None
     equity: float
 

@@ -13,7 +13,7 @@ from api.pages import page
 from api.past import past_frame
 from api.routes.trading import After, Limit, query_of
 from api.scopes import resolve_strategy
-from api.times import Moment, past_moment, utc
+from api.times import Moment, utc
 
 router = APIRouter(tags=["quant"])
 
@@ -53,7 +53,10 @@ async def explain(
     if as_of is None:
         rows, seconds = await frames.frame(scope)
     else:
-        rows = await past_frame(warehouse, scope, past_moment(as_of), datetime.now(UTC))
+        now = datetime.now(UTC)
+        if utc(as_of) > now:
+            raise ApiError(400, "as_of: lies in the future.", f"It is {now.isoformat(timespec='seconds')} now.")
+        rows = await past_frame(warehouse, scope, utc(as_of), now)
     row = next((row for row in rows if row["metric_name"] == metric), None)
     if row is None:
         raise ApiError(404, "There is no such frame.", "GET snapshot with the same scope says why.")

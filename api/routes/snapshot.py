@@ -13,7 +13,7 @@ from api.models import SnapshotResponse, Window
 from api.past import past_frame, recorded_frame
 from api.rendered import Rendered, body_of
 from api.scopes import resolve_strategy
-from api.times import Moment, past_moment, utc
+from api.times import Moment, utc
 from api.warehouse import Warehouse
 
 router = APIRouter(tags=["quant"])
@@ -46,7 +46,9 @@ async def snapshot(
     """The metric frame of one scope and window, with quality and freshness of every metric."""
     now = datetime.now(UTC)
     if as_of is not None:
-        as_of = past_moment(as_of)
+        as_of = utc(as_of)
+        if as_of > now:
+            raise ApiError(400, "as_of: lies in the future.", f"It is {now.isoformat(timespec='seconds')} now.")
     if known_at is not None and (as_of is None or utc(known_at) > now):
         raise ApiError(400, "known_at: lies in the future, or comes without `as_of`.", "Give both, and earlier.")
     if recorded and (as_of is None or known_at is not None):

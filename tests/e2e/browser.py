@@ -84,8 +84,7 @@ def tab(
     page = found.page
 
     def of_console(message: Any) -> None:
-        # A server without sessions of people answers 404, which the browser tells by itself.
-        if message.type in ("error", "warning") and "/api/torghut/session" not in str(message.location):
+        if message.type in ("error", "warning"):
             found.complaints.append(f"{message.type}: {message.text} {message.location}")
 
     page.on("console", of_console)

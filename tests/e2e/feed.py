@@ -36,12 +36,10 @@ class Feed:
     def record(self, up: RunningUp) -> None:
         """Take the answers of a running API, and make its whole account many strategies."""
         for name in ASKED:
-            status, self.answers[f"{QUANT}/{name}"] = up.get(
-                f"{QUANT}/{name}?account=paper-crypto&window=1d&max_points=300"
-                if name in ("snapshot", "equity")
-                else f"{QUANT}/{name}"
-            )
+            query = {"snapshot": "?account=paper-crypto&window=1d", "equity": "?account=paper-crypto"}.get(name, "")
+            status, self.answers[f"{QUANT}/{name}"] = up.get(f"{QUANT}/{name}{query}")
             assert status == 200, name
+        self.answers["/api/torghut/session"] = up.get("/api/torghut/session")[1]
         path = "/api/torghut/trading/summary"
         _, summary = up.get(f"{path}?window=1d")
         row = next(row for row in summary["rows"] if (row["strategy_id"], row["account"]) == ("", "paper-crypto"))

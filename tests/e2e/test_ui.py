@@ -242,6 +242,16 @@ def test_an_alert_opens_and_ends_before_ones_eyes(up: RunningUp, url: str, brows
         # Without a reason nothing is sent.
         shown.page.get_by_role("button", name="Acknowledge").click()
         shown.wait_for("[role=status]", "Say why")
+        shown.page.get_by_label("Reason").fill("looked at it")
+        shown.page.get_by_role("button", name="Acknowledge").click()
+        shown.wait_for(".history b", "acknowledge")
+        shown.page.get_by_label("Reason").fill("known")
+        shown.page.get_by_role("button", name="Silence", exact=True).click()
+        shown.wait_for(".history b", "silence")
+        shown.page.evaluate("window.quant.store.set({ alert: '', alerts: 'silences' })")
+        shown.page.get_by_label("Reason").first.fill("over")
+        shown.page.get_by_role("button", name="End it").first.click()
+        shown.wait_for(".empty b", "Nothing is silent")
         say("resolved", datetime.now(UTC))
         shown.page.evaluate("window.quant.closeAlerts()")
         shown.wait(

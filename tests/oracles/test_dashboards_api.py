@@ -118,6 +118,12 @@ def test_a_day_is_reconciled(api: httpx.Client, traded: World) -> None:
     (day,) = _get(api, "reconciliation", **query)["days"]
     assert (day["day"], day["equity"], day["flow"]) == (f"{START:%Y-%m-%d}", 1078, 0)
     assert day["strategies_pnl"] + day["residual"] == pytest.approx(78)
+    # Of a day with one snapshot nothing can be said.
+    traded.snapshot(after(30), D(5), account="alone")
+    traded.batch()
+    traded.tick((*FACTS, *GRID))
+    (day,) = _get(api, "reconciliation", **{**query, "account": "alone"})["days"]
+    assert (day["equity"], day["residual"], day["unknown_points"]) == (5, None, 1)
 
 
 def test_a_past_board_is_what_was_told_then(api: httpx.Client, world: World) -> None:
@@ -149,7 +155,7 @@ def test_the_pipeline_and_its_policies_are_told(api: httpx.Client, traded: World
 @pytest.mark.parametrize(
     ("path", "query", "told"),
     [
-        (f"{QUANT}/positions", {"as_of": "2999-01-01"}, "as_of: lies in the future"),
+        (f"{QUANT}/positions", {"as_of": "2150-01-01"}, "as_of: lies in the future"),
         (f"{QUANT}/costs", {"from": "2026-01-02", "to": "2026-01-01"}, "from"),
         (f"{QUANT}/equity", {"max_points": "5001"}, "max_points"),
         (f"{QUANT}/trends", {"max_points": "1"}, "max_points"),

@@ -84,7 +84,7 @@ export function resources(store) {
   const past = () => store.state.as_of;
   return {
     summary: new Resource(() => ({ path: PATHS.summary, query: { window: store.state.window, as_of: past() } }), 30),
-    snapshot: new Resource(() => ({ path: PATHS.snapshot, query: { ...scope(), as_of: past() } }), 15),
+    snapshot: new Resource(() => ({ path: PATHS.snapshot, query: { ...scope(), as_of: past(), recorded: past() && past() !== store.computed ? "true" : "" } }), 15),
     metrics: new Resource(() => ({ path: PATHS.metrics }), 3600),
     policies: new Resource(() => ({ path: PATHS.policies }), 300),
     health: new Resource(() => (past() ? null : { path: PATHS.health }), 15),

@@ -21,8 +21,6 @@ const NAMES = { scoreboard: "Scoreboard", execution: "Execution", exposure: "Exp
 // How often numbers are painted, at most: eyes do not follow more.
 const PAINT_MS = 500;
 const MINUTE = 60_000;
-// About how long windows of trading time are by the clock, until a frame says it.
-const SPANS = { "1m": MINUTE, "5m": 5 * MINUTE, "15m": 15 * MINUTE, "1h": 60 * MINUTE, "1d": 1440 * MINUTE, "5d": 10_080 * MINUTE, "20d": 40_320 * MINUTE };
 
 export class App {
   constructor() {
@@ -74,6 +72,13 @@ export class App {
   }
 
   took(name, resource) {
+    // A moment that the series does not have is computed.
+    const { as_of: past } = this.store.state;
+    if (name === "snapshot" && past && resource.error?.status === 404 && this.store.computed !== past) {
+      this.store.computed = past;
+      resource.refresh();
+      return;
+    }
     if (name === "snapshot" && resource.value) {
       const { frame } = resource.value;
       const { state } = this.store;
@@ -191,26 +196,7 @@ export class App {
   // What views ask.
 
   frame() {
-    return this.live.frames.get(this.store.scope) || (this.isPast ? this.toldThen() : undefined);
-  }
-
-  /** The frame of a past moment as the series keeps it, until it is computed anew. */
-  toldThen() {
-    const { summary } = this.data;
-    const { strategy, account } = this.store.state;
-    if (this.toldOf !== summary.value) {
-      this.toldOf = summary.value;
-      this.toldFrames = new Map();
-    }
-    if (!this.toldFrames.has(this.store.scope)) {
-      const row = summary.value?.rows.find((one) => one.strategy_id === strategy && one.account === account);
-      const metrics = row && Object.entries(row.metrics).map(([name, value]) => [name, {
-        metric_name: name, value, unit: this.definition(name)?.unit || "", status: value === null ? "insufficient_data" : "ok",
-        quality: value === null ? "insufficient_data" : row.quality, reason: "", watermark: null, sample_count: 0, meta: {},
-      }]);
-      this.toldFrames.set(this.store.scope, row && { as_of: row.as_of, metrics: new Map(metrics) });
-    }
-    return this.toldFrames.get(this.store.scope);
+    return this.live.frames.get(this.store.scope);
   }
 
   definition(name) {
@@ -240,12 +226,12 @@ export class App {
 
   /** The time of the window as from and to, or the last `least` milliseconds where it is shorter; null before it is known. */
   range(least = 0) {
-    let one = this.frame()?.metrics.get("net_pnl") || this.frame()?.metrics.values().next().value;
+    const one = this.frame()?.metrics.get("net_pnl") || this.frame()?.metrics.values().next().value;
     if (!one) return null;
-    if (!one.window_start) one = { window_end: this.store.state.as_of, window_start: Date.parse(this.store.state.as_of) - SPANS[this.store.state.window] };
+    const [start, end] = [Date.parse(one.window_start), Date.parse(one.window_end)];
     const to = this.isPast ? Date.parse(this.store.state.as_of) : Math.floor(this.live.now() / MINUTE) * MINUTE;
-    const length = Date.parse(one.window_end) - new Date(one.window_start);
-    const from = Math.min(to - Math.max(least, 600_000), length < 3_600_001 ? to - Math.max(length, least) : Number(new Date(one.window_start)));
+    const length = end - start;
+    const from = Math.min(to - Math.max(least, 600_000), length < 3_600_001 ? to - Math.max(length, least) : start);
     // The minute in which the window begins: what happened before it, as over a night, is no part of it.
     return { from: new Date((Math.floor(from / MINUTE) + 1) * MINUTE).toISOString(), to: this.isPast ? this.store.state.as_of : "" };
   }

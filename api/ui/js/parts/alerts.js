@@ -5,8 +5,6 @@ import { Chart } from "../charts/chart.js";
 import { empty, fill, h } from "../dom.js";
 import { duration, label, metricValue, reasonText } from "../format.js";
 
-const NOT_THERE = "This server cannot take that yet: `jangar-quant alerts` does it on the command line.";
-
 /** Value of an alert's signal, which may be no metric. */
 function valueOf(app, alert, value) {
   const definition = app.definition(alert.metric_name);
@@ -54,12 +52,12 @@ export function alertDrawer(app) {
     const filter = store.state.alerts || "open";
     const all = app.alerts().filter((alert) => filter !== "scope" || app.concerns(alert));
     const rows = filter === "all" ? all : all.filter((alert) => alert.state !== "resolved");
-    const names = { open: "Open", scope: "Open in this scope", all: "Seven days" };
+    const names = { open: "Open", scope: "Open in this scope", all: "Seven days", silences: "Silences" };
     const severities = { critical: 0, warning: 1, info: 2 };
     rows.sort((a, b) => (a.state === "resolved") - (b.state === "resolved") || (filter === "all" ? 0 : severities[a.severity] - severities[b.severity]) || Date.parse(b.opened_at) - Date.parse(a.opened_at));
     fill(body, h("div.segments", { role: "group", "aria-label": "Which alerts" }, ...Object.entries(names).map(([key, name]) => h("button", { type: "button", "aria-pressed": String(key === filter), onclick: () => store.set({ alerts: key }, true) }, name))),
-      app.data.alerts.error && empty(app.data.alerts.error.message, app.data.alerts.error.remedy, "✕"),
-      ...(rows.length ? rows.map((alert) => alertCard(app, alert)) : app.data.alerts.value ? [empty(filter === "all" ? "No episode in seven days" : "Nothing is open", "A policy opens an alert here the moment its metric is beyond the threshold.", "✓")] : [h("div.skeleton.tile")]));
+      ...(filter === "silences" ? [silences(app)] : [app.data.alerts.error && empty(app.data.alerts.error.message, app.data.alerts.error.remedy, "✕"),
+      ...(rows.length ? rows.map((alert) => alertCard(app, alert)) : app.data.alerts.value ? [empty(filter === "all" ? "No episode in seven days" : "Nothing is open", "A policy opens an alert here the moment its metric is beyond the threshold.", "✓")] : [h("div.skeleton.tile")])]));
   }
 
   async function one(id) {
@@ -136,6 +134,37 @@ export function alertDrawer(app) {
   };
 }
 
+/** What is silent now, and an end for each. */
+function silences(app) {
+  const element = h("div.sheet");
+  const read = async () => {
+    try {
+      const found = await request(PEOPLE.silences);
+      fill(element, ...(found.silences.length ? found.silences.map(card) : [empty("Nothing is silent", "An alert offers a silence.", "✓")]));
+    } catch (error) {
+      fill(element, empty(error.message, error.remedy, "✕"));
+    }
+  };
+  const card = (one) => {
+    const told = h("p", { role: "status" });
+    const reason = h("input", { required: true, maxlength: 500, name: "reason" });
+    const what = [one.alert_id && `alert ${one.alert_id.slice(0, 8)}`, one.policy_id, one.strategy_id, one.account].filter(Boolean).join(" · ");
+    return h("form.alert-card", { onsubmit: async (event) => {
+      event.preventDefault();
+      try {
+        await request(`${PEOPLE.silences}/${one.silence_id}/end`, {}, { method: "POST", body: { reason: reason.value.trim() } });
+        app.data.alerts.refresh(true);
+        read();
+      } catch (error) {
+        told.textContent = `${error.message} ${error.remedy || ""}`;
+      }
+    } }, h("div.line", {}, h("b", {}, what), h("time", {}, `until ${app.time(one.silenced_until, "minute")}`)), h("div.muted", {}, `${one.silenced_by}, ${app.time(one.silenced_at, "minute")}: ${one.reason}`),
+    h("div.actions.bottom", {}, h("label", {}, "Reason", reason), h("button.button.small", { type: "submit" }, "End it")), told);
+  };
+  read();
+  return element;
+}
+
 /** Acknowledge and silence; what was typed stays when the server refuses it. */
 function actions(app, alert, again) {
   const told = h("p", { role: "status" });
@@ -156,7 +185,7 @@ function actions(app, alert, again) {
       again();
     } catch (error) {
       told.className = "neg";
-      told.textContent = error.status === 404 || error.status === 405 ? NOT_THERE : `${error.message} ${error.remedy || ""}`;
+      told.textContent = `${error.message} ${error.remedy || ""}`;
     }
   };
   return h("section", { "aria-label": "Actions" }, h("h3", {}, "Act"), h("div.sheet", {},

@@ -11,6 +11,7 @@ import { tiles } from "../parts/tiles.js";
 
 const TOTALS = ["metrics_pipeline_lag_seconds", "ta_freshness_seconds", "context_freshness_seconds", "missing_price_rate", "missing_signal_rate", "route_provenance_coverage_ratio"];
 const NAMES = { mirror: "Mirror", facts: "Facts", ledger: "Ledger", light_tier: "Light metrics", medium_tier: "Medium metrics", heavy_tier: "Heavy metrics", series: "Series" };
+const sizeOf = (value) => (value === null ? null : Math.abs(value));
 const bytes = (value) => (value < 1024 ? `${value} B` : value < 1048576 ? `${number(value / 1024, 0)} KiB` : `${number(value / 1048576, 1)} MiB`);
 
 /** @param {import("../main.js").App} app */
@@ -46,8 +47,8 @@ export function health(app) {
       { key: "equity", title: "Equity at the end", sort: (row) => row.equity, cell: (row) => money(row.equity) },
       { key: "flow", title: "Flows", sort: (row) => row.flow, cell: (row) => money(row.flow, { sign: true }) },
       { key: "pnl", title: "Strategies", sort: (row) => row.strategies_pnl, cell: (row) => money(row.strategies_pnl, { sign: true }) },
-      { key: "residual", title: "Residual", sort: (row) => Math.abs(row.residual), cell: (row) => money(Math.abs(row.residual) < 0.005 ? 0 : row.residual, { sign: true }) },
-      { key: "bps", title: "of equity", sort: (row) => Math.abs(row.residual_bps), cell: (row) => `${number(Math.abs(row.residual_bps) < 0.0005 ? 0 : row.residual_bps, 3)} bps` },
+      { key: "residual", title: "Residual", sort: (row) => sizeOf(row.residual), cell: (row) => money(row.residual !== null && sizeOf(row.residual) < 0.005 ? 0 : row.residual, { sign: true }) },
+      { key: "bps", title: "of equity", sort: (row) => sizeOf(row.residual_bps), cell: (row) => (row.residual_bps === null ? "–" : `${number(row.residual_bps, 3)} bps`) },
       { key: "points", title: "Points", sort: (row) => row.points, cell: (row) => number(row.points, 0) },
       { key: "unknown", title: "not known", sort: (row) => row.unknown_points, cell: (row) => number(row.unknown_points, 0) },
     ],

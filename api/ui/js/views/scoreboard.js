@@ -66,7 +66,7 @@ export function scoreboard(app) {
       } },
       ...COLUMNS.map((name) => ({ key: name, title: label(name), hint: name, sort: (row) => valueOf(row, name), cell: cell(name) })),
       { key: "trend", title: "Trend of PnL", class: "text", cell: (row, td) => {
-        const canvas = td.firstChild || h("canvas.spark", { role: "img" });
+        const canvas = td.firstChild || h("canvas.spark", { role: "img", "aria-label": "no trend" });
         const values = row.trend;
         if (sparks.get(row.scope) !== values) {
           sparks.set(row.scope, values);
