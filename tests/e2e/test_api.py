@@ -46,7 +46,8 @@ def test_a_strategy_is_found_by_id_and_by_name(up: RunningUp) -> None:
         ("account=paper&window=2h", 400, "window"),
         ("account=nobody", 404, "there is no account 'nobody'"),
         ("strategy_id=nobody", 404, "there is no strategy 'nobody'"),
-        ("account=paper&as_of=2999-01-01T00:00:00Z", 400, "lies in the future"),
+        ("account=paper&as_of=2150-01-01T00:00:00Z", 400, "lies in the future"),
+        ("account=paper&as_of=2999-01-01T00:00:00Z", 400, "1990 to 2199"),
         ("account=paper&as_of=yesterday", 400, "as_of"),
         (f"account={'x' * 65}", 400, "account"),
     ],
@@ -59,12 +60,12 @@ def test_a_wrong_request_gets_one_readable_error(up: RunningUp, query: str, stat
     assert told in body["message"]
 
 
-def test_openapi_describes_both_routes(up: RunningUp) -> None:
+def test_openapi_describes_the_routes(up: RunningUp) -> None:
     status, document = up.get("/openapi.json")
     assert status == 200
     assert {f"{QUANT}/snapshot", f"{QUANT}/health"} <= set(document["paths"])
     parameters = {p["name"] for p in document["paths"][f"{QUANT}/snapshot"]["get"]["parameters"]}
-    assert parameters == {"strategy_id", "account", "window", "as_of", "known_at"}
+    assert parameters == {"strategy_id", "account", "window", "as_of", "known_at", "recorded"}
 
 
 def test_an_unknown_route_has_the_same_shape(up: RunningUp) -> None:
