@@ -39,6 +39,7 @@
             from {{ ref("strategy_minute") }} final
             where strategy_id = ''
         ) as valued_list,
+        {{ valued_until() }} as valued_until,
         (
             select
                 groupArray(
@@ -352,6 +353,7 @@
                 and valued .2 + interval 1 minute >= point.seen_at,
                 valued_list
             )
+            and point.seen_at <= valued_until + interval 1 minute
         ) as is_known,
         arraySum(
             flow -> if(

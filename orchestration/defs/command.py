@@ -12,7 +12,7 @@ import typer
 from orchestration.errors import UserError
 from orchestration.settings import PROJECT_DIR, Settings, get_settings
 
-_NICENESS = 10
+_NICENESS = 3
 # Behind everything else, a run took longer than a minute to begin on a machine that was busy otherwise. That is when
 # Dagster gives it up by default, and sensors as well.
 _PATIENCE_SECONDS = "300"

@@ -56,6 +56,15 @@ select
             )
         )
     ) as settled,
+    -- Not 1970, which rows of earlier versions have.
+    greatest(
+        (
+            select max(known_until)
+            from {{ ref("strategy_minute") }}
+            where strategy_id = '' and grid_at = toDateTime(0, 'UTC')
+        ),
+        toDateTime(1, 'UTC')
+    ) as valued_until,
     toUInt32(greatest(0, dateDiff('millisecond', as_of, now64(3)))) as taken_ms
 from system.one
 where as_of > (select max(as_of) from {{ ref("known_state") }})
