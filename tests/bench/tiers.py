@@ -9,7 +9,8 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import empyrical
@@ -110,8 +111,8 @@ def percentile(values: list[float], share: float) -> float:
     return statistics.quantiles(values, n=100, method="inclusive")[int(share * 100) - 1]
 
 
-def measure(client: Client, fills: int, accounts: int, ticks: int, table: Table) -> None:
-    """Fill the warehouse and time the tiers; a row of the table each."""
+def fill(client: Client, fills: int, accounts: int) -> None:
+    """A ledger of that many fills, its rollups, and a market to value it by."""
     client.command("TRUNCATE TABLE quant.account_settings")
     client.command("INSERT INTO quant.account_settings (account, calendar, benchmark) VALUES ('*', '24/7', 'K0')")
     add_fills(client, fills, accounts, "24/7")
@@ -128,6 +129,11 @@ def measure(client: Client, fills: int, accounts: int, ticks: int, table: Table)
     add_market(client, accounts)
     for view in ("equity_minute_refresh", "symbol_hour_refresh"):
         refresh(client, view)
+
+
+def measure(client: Client, fills: int, accounts: int, ticks: int, table: Table) -> None:
+    """Fill the warehouse and time the tiers; a row of the table each."""
+    fill(client, fills, accounts)
     light: list[float] = []
     rows: list[int] = []
     for _ in range(ticks):
@@ -189,6 +195,24 @@ def compare(client: Client, table: Table) -> None:
         )
 
 
+@contextmanager
+def built_warehouse() -> Iterator[Warehouse]:
+    """A ClickHouse in a temporary directory with the project in it, whose views run only when told to."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        warehouse = Warehouse(Path(directory))
+        warehouse.start()
+        try:
+            settings = {"CLICKHOUSE_URL": warehouse.url, "JANGAR_TORGHUT_QUANT_CONTROL_PLANE_ENABLED": True}
+            run_dbt(Settings.model_validate(settings), ["build", "--exclude-resource-type", "unit_test"])
+            with warehouse.client() as client:
+                for (view,) in client.query("SELECT view FROM system.view_refreshes").result_rows:
+                    form = "" if view in REPLACED else " APPEND"
+                    client.command(f"ALTER TABLE quant.{view} MODIFY REFRESH EVERY 1 YEAR{form}")
+            yield warehouse
+        finally:
+            warehouse.stop()
+
+
 def main() -> None:
     """Print one table with all figures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -197,22 +221,12 @@ def main() -> None:
     parser.add_argument("--ticks", type=int, default=20)
     arguments = parser.parse_args()
     table = Table("what", "measured", title=f"{arguments.fills:,} fills, {arguments.accounts} strategy-accounts")
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
-        warehouse = Warehouse(Path(directory))
-        warehouse.start()
-        try:
-            settings = {"CLICKHOUSE_URL": warehouse.url, "JANGAR_TORGHUT_QUANT_CONTROL_PLANE_ENABLED": True}
-            run_dbt(Settings.model_validate(settings), ["build", "--exclude-resource-type", "unit_test"])
-            client = warehouse.client()
-            for (view,) in client.query("SELECT view FROM system.view_refreshes").result_rows:
-                form = "" if view in REPLACED else " APPEND"
-                client.command(f"ALTER TABLE quant.{view} MODIFY REFRESH EVERY 1 YEAR{form}")
+    try:
+        with built_warehouse() as warehouse, warehouse.client() as client:
             measure(client, arguments.fills, arguments.accounts, arguments.ticks, table)
-            client.close()
-        finally:
-            warehouse.stop()
-            # Also what was measured before a failure.
-            Console().print(table)
+    finally:
+        # Also what was measured before a failure.
+        Console().print(table)
 
 
 if __name__ == "__main__":
