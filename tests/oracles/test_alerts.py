@@ -14,6 +14,8 @@ from clickhouse_connect.driver.client import Client
 from orchestration.alerts.policies import read_policies
 from orchestration.alerts.rehearsal import rehearse
 from orchestration.errors import UserError
+from orchestration.gates.record import record
+from orchestration.gates.verdict import Finding, Verdict, gates
 from tests.oracles.world import START, World
 
 CASES = yaml.safe_load((Path(__file__).parent / "alert_cases.yaml").read_text())
@@ -269,6 +271,42 @@ def test_what_is_missing_is_seen_as_well(world: World) -> None:
         ((found, seen),) = world.client.query(query).result_rows
         assert found == value
         assert seen > 0
+
+
+def test_gates_that_fail_are_one_alert_for_each_severity(world: World) -> None:
+    """However many checks and accounts are concerned, until all of them pass; of late stages other policies tell."""
+
+    def evaluate(*failing: tuple[str, str, str]) -> dict[str, float]:
+        for name in ("matches_source", "feeds_arrive", "frames_reproduce"):
+            for check in ("one", "two"):
+                found = [Finding("wrong", account) for gate, of, account in failing if (gate, of) == (name, check)]
+                gate = gates()[name]
+                record(world.client, Verdict(f"{name}:{check}", gate, gate.severity, found))
+        world.tick(["alert_signal_refresh", *EVALUATION])
+        query = (
+            "select policy_id, observed from quant.alert_state where policy_id like 'quality_gate%' and state = 'open'"
+        )
+        return dict(world.client.query(query).result_rows)
+
+    assert gates()["matches_source"].severity == "error"
+    assert gates()["frames_reproduce"].severity == "warn"
+    world.client.command("truncate table quant.quality_gate")
+    assert evaluate(("feeds_arrive", "one", "")) == {}
+    wrong = (("matches_source", "one", "paper"), ("matches_source", "one", "two"), ("matches_source", "two", "paper"))
+    assert evaluate(*wrong) == {"quality_gate_failing": 3}
+    assert evaluate(wrong[0], ("frames_reproduce", "one", "")) == {"quality_gate_failing": 1, "quality_gate_warning": 1}
+    assert evaluate(wrong[0]) == {"quality_gate_failing": 1}
+    assert evaluate() == {}
+    told = world.client.query(
+        "select policy_id, state from quant.quant_alerts where policy_id like 'quality_gate%' order by transition_at, 1"
+    ).result_rows
+    assert told == [
+        ("quality_gate_failing", "open"),
+        ("quality_gate_warning", "open"),
+        ("quality_gate_warning", "resolved"),
+        ("quality_gate_failing", "resolved"),
+    ]
+    world.client.command("truncate table quant.quality_gate")
 
 
 def test_a_file_of_policies_that_is_wrong_says_where(tmp_path: Path) -> None:
