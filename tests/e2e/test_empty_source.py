@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
+from tests.e2e.browser import tab
 from tests.e2e.running import QUANT, RunningUp
 from tests.template import copy_of_built_warehouse
 from tests.waiting import wait_for
@@ -28,6 +30,15 @@ def test_an_empty_source_is_up_and_says_so(empty: RunningUp) -> None:
     assert empty.get("/readyz") == (200, {"ok": True, "has_facts": False, "frame_age_seconds": None})
     status, body = empty.get(f"{QUANT}/snapshot")
     assert (status, body["message"]) == (503, "No frame has been computed yet.")
+
+
+@pytest.mark.parametrize("view", ["scoreboard", "execution", "exposure", "health", "metric&metric=net_pnl"])
+def test_the_dashboards_say_so_too(empty: RunningUp, browser: Browser, view: str) -> None:
+    url = f"http://127.0.0.1:{empty.ports['JANGAR_QUANT_API_PORT']}"
+    with tab(browser, url, f"?view={view}") as shown:
+        shown.wait_for(".notice strong", "No frame")
+        # Nothing that will not come is waited for.
+        shown.wait(lambda: "Loading" not in shown.page.locator("main").inner_text(), "an answer in every panel")
 
 
 def test_the_first_trades_bring_the_first_frame(empty: RunningUp, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 
-from tests.e2e.browser import SECONDS, Tab, chromium, tab
+from tests.e2e.browser import SECONDS, Tab, tab
 from tests.e2e.feed import feeding
 from tests.e2e.running import QUANT, RunningUp
 
@@ -30,12 +30,6 @@ FILLED = {
     "health": ".stage[data-state='ok']",
     "metric": "[aria-label='What the value is made of'] tbody tr",
 }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

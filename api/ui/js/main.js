@@ -236,6 +236,12 @@ export class App {
     return { from: new Date((Math.floor(from / MINUTE) + 1) * MINUTE).toISOString(), to: this.isPast ? this.store.state.as_of : "" };
   }
 
+  /** What to say while an answer is missing: why, that there is no frame to ask it for, or that it is under way. @param {import("./data.js").Resource} resource */
+  waiting(resource) {
+    if (resource.error) return resource.error.message;
+    return !resource.key && this.data.snapshot.error ? "Nothing here without a frame." : "Loading …";
+  }
+
   alerts() {
     const fetched = this.data.alerts.value?.alerts || [];
     const ids = new Set(fetched.map((alert) => alert.alert_id));

@@ -32,12 +32,9 @@ export function equityPanel(app, { span = "span-12", height = 220 } = {}) {
 
   const update = () => {
     const found = curve.value;
-    if (curve.error) {
-      for (const chart of [top, bottom]) chart.say(curve.error.message);
-      return;
-    }
-    if (!found) {
-      top.say("Loading …");
+    if (curve.error || !found) {
+      top.say(app.waiting(curve));
+      bottom.say(" ");
       return;
     }
     if (found.times.length < 2) {

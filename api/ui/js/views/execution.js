@@ -107,7 +107,8 @@ export function execution(app) {
   function draw() {
     const found = costs.value;
     if (!found) {
-      for (const chart of charts) chart.say(costs.error ? costs.error.message : "Loading …");
+      for (const chart of charts) chart.say(app.waiting(costs));
+      for (const part of [split, breakdown, routes, rejects]) part.body.replaceChildren(empty(app.waiting(costs)));
       return;
     }
     for (const [kind, chart, part] of [["slippage", slippage, slippagePart], ["shortfall", shortfall, shortfallPart]]) {

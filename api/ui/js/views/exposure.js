@@ -65,7 +65,7 @@ export function exposure(app) {
   function draw() {
     const found = series.value?.series;
     const isEmpty = !found || !Object.values(found.metrics).some(({ values }) => values.some((value) => value !== null));
-    if (isEmpty) for (const chart of [amounts, leverage]) chart.say(series.error?.message || (found ? "The series has nothing of this time yet: it begins when the first frame is computed." : "Loading …"));
+    if (isEmpty) for (const chart of [amounts, leverage]) chart.say(found ? "The series has nothing of this time yet: it begins when the first frame is computed." : app.waiting(series));
     else {
       const times = found.times.map(Date.parse);
       const columns = Object.fromEntries(Object.entries(found.metrics).map(([name, { values }]) => [name, values]));

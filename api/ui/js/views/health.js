@@ -117,7 +117,7 @@ export function health(app) {
     for (const link of dagster.children) link.style.cssText = "display: inline-flex; align-items: center; text-decoration: none";
     const told = series.value?.series;
     if (told && told.times.length > 1 && Object.values(told.metrics).some(({ values }) => values.some((value) => value !== null))) ages.set(told.times.map(Date.parse), Object.fromEntries(Object.entries(told.metrics).map(([name, { values }]) => [name, values])), { trim: true });
-    else ages.say(series.error?.message || (told ? "The series has nothing of this time yet." : "Loading …"));
+    else ages.say(told ? "The series has nothing of this time yet." : app.waiting(series));
     const rows = days.value?.days;
     reconcilePart.body.replaceChildren(rows?.length ? board.element : days.error ? empty(days.error.message, days.error.remedy, "✕") : empty(rows ? "No snapshot in these days" : "Loading …", "", rows ? "∅" : "…"));
     if (rows?.length) board.update(rows);

@@ -116,7 +116,7 @@ export function metric(app) {
     const found = one.series.value?.series;
     const values = found?.metrics[name()]?.values || [];
     if (!found || !values.some((value) => value !== null)) {
-      one.chart.say(one.series.error?.message || (found ? "Nothing in this time: the series begins with the first frame." : "Loading …"));
+      one.chart.say(found ? "Nothing in this time: the series begins with the first frame." : app.waiting(one.series));
       return;
     }
     const policy = app.policy(name(), one.window);
