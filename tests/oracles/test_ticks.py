@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.oracles.world import World
+from tests.oracles.world import TIERS, World
 
 
 def test_ticks_are_a_histogram_and_formulas_have_versions(api: httpx.Client, world: World) -> None:
@@ -30,3 +30,21 @@ def test_ticks_are_a_histogram_and_formulas_have_versions(api: httpx.Client, wor
         world.client.query("select metric_name, toFloat64(formula_version) from quant.metric_definitions").result_rows
     )
     assert found["jangar_quant_build_info"].samples[0].value == 1
+
+
+def test_returns_are_of_a_moment_whose_state_is_noted(world: World) -> None:
+    """A slow tick has its flows long before its state: a path of that moment knew of no valuation, and was stale."""
+
+    def newest(table: str) -> datetime:
+        ((moment,),) = world.client.query(f"select max(as_of) from quant.{table}").result_rows
+        assert isinstance(moment, datetime)
+        return moment
+
+    before_state = TIERS[: TIERS.index("known_state_refresh")]
+    world.tick(TIERS)
+    noted = newest("known_state")
+    world.tick((*before_state, "live_path_refresh"))
+    assert newest("live_flow") > noted
+    assert newest("live_path") == newest("known_state") == noted
+    world.tick(("known_state_refresh", "live_path_refresh"))
+    assert newest("live_path") == newest("known_state") == newest("live_flow")

@@ -1,4 +1,4 @@
-{{ config(meta={"stage_before": "live_flow", "is_behind_tick": true}) }}
+{{ config(meta={"stage_before": "known_state", "is_behind_tick": true}) }}
 -- depends_on: {{ ref("known_state") }}
 -- depends_on: {{ ref("live_flow") }}
 -- depends_on: {{ ref("live_edge") }}
