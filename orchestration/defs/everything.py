@@ -1,8 +1,9 @@
-"""All topics under `defs/` as one. Loading reads files only, no database."""
+"""All topics under `defs/` as one. Loading asks no database; the first load after a build works out column lineage."""
 
 import dagster as dg
 
 from orchestration.defs.environments import unattended
+from orchestration.defs.lineage.project import column_lineage
 from orchestration.defs.manifest import manifest
 from orchestration.defs.models.assets import model_specs
 from orchestration.defs.quality.definitions import gate_checks, nightly_recompute, quality_gates
@@ -36,7 +37,11 @@ def definitions(environment: str) -> dg.Definitions:
     }
     runs = unattended(environment)
     return dg.Definitions(
-        assets=[*source_specs(manifest()), *model_specs(manifest()), *exposure_specs(manifest())],
+        assets=[
+            *source_specs(manifest()),
+            *model_specs(manifest(), column_lineage(manifest())),
+            *exposure_specs(manifest()),
+        ],
         asset_checks=[gate_checks()],
         jobs=list(jobs.values()),
         schedules=[

@@ -1,6 +1,7 @@
 """The dbt project as it was last built, from which assets and checks come: a file, read once per process."""
 
 import json
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -36,11 +37,37 @@ def key_of(node: Node) -> dg.AssetKey:
     return dg.AssetKey([node["schema"], node.get("alias") or node["identifier"]])
 
 
-def table_schema(node: Node) -> dg.TableSchema:
-    """Columns with their types and descriptions."""
-    return dg.TableSchema(
-        [
-            dg.TableColumn(column["name"], column.get("data_type") or "?", column.get("description") or None)
-            for column in node["columns"].values()
-        ]
-    )
+def table_metadata(node: Node, lineage: Mapping[str, Sequence[dg.TableColumnDep]]) -> dict[str, Any]:
+    """What is known of a table in the warehouse: its name, its columns, and by column those that it comes from.
+
+    The page of Dagster's own server does not show column lineage, so each column's description says it as well. A
+    column without a description is there if it has a place in the lineage.
+    """
+    documented = node["columns"]
+    columns = [
+        dg.TableColumn(
+            name,
+            documented.get(name, {}).get("data_type") or "?",
+            "\n\n".join(filter(None, (documented.get(name, {}).get("description"), _origins(lineage.get(name, ())))))
+            or None,
+        )
+        for name in documented or lineage
+    ]
+    traced = {name: origins for name, origins in lineage.items() if origins}
+    return {
+        "dagster/table_name": ".".join(key_of(node).path),
+        "dagster/column_schema": dg.TableSchema(columns),
+        "dagster/column_lineage": dg.TableColumnLineage(traced),
+    }
+
+
+def _origins(columns: Sequence[dg.TableColumnDep]) -> str:
+    """`From quant.trade: price, fee`, with a link to each table."""
+    tables: dict[dg.AssetKey, list[str]] = {}
+    for column in columns:
+        tables.setdefault(column.asset_key, []).append(column.column_name)
+    listed = [
+        f"[{'.'.join(key.path)}](/assets/{'/'.join(key.path)}): {', '.join(f'`{name}`' for name in names)}"
+        for key, names in tables.items()
+    ]
+    return "From " + "; ".join(listed) if listed else ""

@@ -4,15 +4,16 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration.defs.manifest import Node, key_of, table_schema
+from orchestration.defs.lineage.project import Lineage
+from orchestration.defs.manifest import Node, key_of, table_metadata
 from orchestration.defs.models.flow import target_of, upstream
 
 # Who is asked about a folder of models/; everything else is the quant team's.
 _PLATFORM = {"staging", "tick", "health", "facts", "scopes"}
 
 
-def model_specs(manifest: dict[str, Any]) -> list[dg.AssetSpec]:
-    """An asset per model and seed, grouped by folder, fed by what feeds it."""
+def model_specs(manifest: dict[str, Any], lineage: Lineage) -> list[dg.AssetSpec]:
+    """An asset per model and seed, grouped by folder, fed by what feeds it, column by column."""
     fed_by = upstream(manifest)
     everything = {**manifest["nodes"], **manifest["sources"]}
     return [
@@ -24,8 +25,13 @@ def model_specs(manifest: dict[str, Any]) -> list[dg.AssetSpec]:
             owners=["team:platform" if group_of(node) in _PLATFORM else "team:quant"],
             kinds={"dbt", "clickhouse", kind_of(node)},
             metadata={
-                "dagster/column_schema": table_schema(node),
-                "dagster/table_name": f"{node['schema']}.{node['name']}",
+                **table_metadata(
+                    node,
+                    {
+                        name: [dg.TableColumnDep(key_of(everything[parent]), column) for parent, column in origins]
+                        for name, origins in lineage.get(unique, {}).items()
+                    },
+                ),
                 "file": node["original_file_path"],
             },
         )

@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration.defs.manifest import key_of, table_schema
+from orchestration.defs.manifest import Node, key_of, table_metadata
 
 OWNERS = ["team:platform"]
 _HISTORY = "__history"
@@ -34,13 +34,16 @@ def source_specs(manifest: dict[str, Any]) -> list[dg.AssetSpec]:
                 group_name="mirror" if node["schema"] == "torghut_raw" else "feeds",
                 owners=OWNERS,
                 kinds={"clickhouse", "table"},
-                metadata={
-                    "dagster/column_schema": table_schema(node),
-                    "dagster/table_name": f"{node['schema']}.{name}",
-                },
+                metadata=table_metadata(node, _copied(node) if origin else {}),
             )
         )
     return specs
+
+
+def _copied(node: Node) -> dict[str, list[dg.TableColumnDep]]:
+    """Columns of a copy have the names of the source; the mirror's own begin with an underscore."""
+    table = postgres_key(node["identifier"].removesuffix(_HISTORY))
+    return {name: [dg.TableColumnDep(table, name)] for name in node["columns"] if not name.startswith("_")}
 
 
 def postgres_key(table: str) -> dg.AssetKey:

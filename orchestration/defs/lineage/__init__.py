@@ -1,0 +1,1 @@
+"""Which columns each column is computed from: worked out from the compiled SQL of the dbt project."""
