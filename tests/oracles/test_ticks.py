@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.oracles.world import TIERS, World
+from tests.oracles.world import FACTS, TIERS, Order, World, after
 
 
 def test_ticks_are_a_histogram_and_formulas_have_versions(api: httpx.Client, world: World) -> None:
@@ -41,7 +41,10 @@ def test_returns_are_of_a_moment_whose_state_is_noted(world: World) -> None:
         return moment
 
     before_state = TIERS[: TIERS.index("known_state_refresh")]
-    world.tick(TIERS)
+    world.strategy("alpha")
+    world.order(Order("buy", 10, 100, after(60), "paper", "AAPL"))
+    world.batch()
+    world.tick((*FACTS, *TIERS))
     noted = newest("known_state")
     world.tick((*before_state, "live_path_refresh"))
     assert newest("live_flow") > noted
