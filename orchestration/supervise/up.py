@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -39,6 +40,7 @@ class Up:
     dagster: bool = True
     children: list[Child] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
+    _lineage: subprocess.Popen[bytes] | None = None
 
     def run(self) -> None:
         """Start everything, watch it until a signal comes, then stop it. A failed start stops what was started.
@@ -100,6 +102,14 @@ class Up:
                 connect_warehouse(settings).close()
                 step.done = "the ClickHouse of CLICKHOUSE_URL answers"
         self._build_and_write_history(steps)
+        if self.dagster:
+            # It takes ten seconds of a core, for which Dagster's first load would wait; what it did not get done, that
+            # load does, and says what went wrong.
+            self._lineage = subprocess.Popen(
+                [sys.executable, "-m", "orchestration.defs.lineage.project"],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
         with steps.step("mirror", "copying the source into the warehouse") as step:
             self._start(step, "mirror", ["mirror"], self._mirror_streams, MIRROR_READY_SECONDS, self._mirror_detail)
             step.done = "streams from the source into torghut_raw"
@@ -301,6 +311,9 @@ class Up:
             self.console.print("stopping ...")
         for child in reversed(self.children):
             child.stop()
+        if self._lineage is not None:
+            self._lineage.terminate()
+            self._lineage.wait()
         (self.settings.state_dir / "children.json").unlink(missing_ok=True)
         if self.children:
             self.console.print(

@@ -1,5 +1,6 @@
 """Column lineage of the dbt project, worked out once per build and kept beside its manifest."""
 
+import fcntl
 import hashlib
 import importlib.metadata
 import json
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from orchestration.defs.manifest import manifest as last_manifest
 from orchestration.settings import get_settings
 
 logger = logging.getLogger(__name__)
@@ -27,12 +29,21 @@ def column_lineage(manifest: dict[str, Any]) -> Lineage:
         return {}
     target = get_settings().state_dir / "dbt" / "target"
     kept, wanted = target / "column_lineage.json", fingerprint(manifest)
-    if (found := _read(kept)).get("fingerprint") != wanted:
-        program = [sys.executable, "-m", "orchestration.defs.lineage.trace", str(target / "manifest.json"), str(kept)]
-        if subprocess.run(program, check=False).returncode != 0:
-            logger.warning("the assets have no column lineage")
-            return {}
-        found = _read(kept)
+    with (target / "column_lineage.lock").open("w") as lock:
+        # Whoever comes second waits for what the first works out.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (found := _read(kept)).get("fingerprint") != wanted:
+            program = [
+                sys.executable,
+                "-m",
+                "orchestration.defs.lineage.trace",
+                f"{target / 'manifest.json'}",
+                str(kept),
+            ]
+            if subprocess.run(program, check=False).returncode != 0:
+                logger.warning("the assets have no column lineage")
+                return {}
+            found = _read(kept)
     return {
         unique: {name: [(parent, column) for parent, column in origins] for name, origins in columns.items()}
         for unique, columns in found["lineage"].items()
@@ -52,3 +63,7 @@ def fingerprint(manifest: dict[str, Any]) -> str:
         read = (unique, node.get("compiled_code"), sorted(node.get("columns", ())))
         digest.update(repr(read).encode())
     return digest.hexdigest()
+
+
+if __name__ == "__main__":
+    column_lineage(last_manifest())
