@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from orchestration.gates.frames import behind_start
 from tests.oracles.world import FACTS, TIERS, Order, World, after
 
 
@@ -51,3 +52,14 @@ def test_returns_are_of_a_moment_whose_state_is_noted(world: World) -> None:
     assert newest("live_path") == newest("known_state") == noted
     world.tick(("known_state_refresh", "live_path_refresh"))
     assert newest("live_path") == newest("known_state") == newest("live_flow")
+
+
+def test_the_first_minutes_of_a_warehouse_are_not_recomputed(world: World) -> None:
+    began = after(0)
+    start, soon, late = began - timedelta(days=2), began + timedelta(minutes=2), began + timedelta(minutes=9)
+    assert behind_start(world.client, start, late) == (start, late)
+    for moment in (began, soon):
+        world.client.insert("known_state", [[moment]], column_names=["as_of"], database="quant")
+    assert behind_start(world.client, start, soon) == (start, began)
+    assert behind_start(world.client, start, late) == (began + timedelta(minutes=3), late)
+    assert behind_start(world.client, late - timedelta(minutes=1), late) == (late - timedelta(minutes=1), late)
