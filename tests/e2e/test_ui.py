@@ -265,8 +265,14 @@ def test_a_past_moment_is_shown_as_it_was(up: RunningUp, url: str, browser: Brow
             (row["metrics"] for row in body["rows"] if (row["strategy_id"], row["account"]) == ("", "paper-crypto")), {}
         )
 
+    def light_frame() -> datetime:
+        return datetime.fromisoformat(up.snapshot(account="paper-crypto", window="1h")["trade_count"]["as_of"])
+
     with tab(browser, url, "?account=paper-crypto&window=1h") as shown:
-        moment = (datetime.now(UTC) - timedelta(seconds=2)).isoformat(timespec="milliseconds")
+        past = datetime.now(UTC)
+        # Frames are told seconds after their moment: what is told of a moment stands once later ones were told.
+        shown.wait(lambda: light_frame() > past + timedelta(seconds=10), "frames behind the moment")
+        moment = past.isoformat(timespec="milliseconds")
         count = shown.wait(lambda: told_at(moment).get("trade_count"), "what was told then")
         shown.page.evaluate("as_of => window.quant.store.set({ as_of })", moment)
         shown.wait_for(".notice strong", "Replay")
