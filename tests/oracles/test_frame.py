@@ -58,6 +58,17 @@ def test_json_has_the_unrounded_values_of_a_strategy_given_by_name(
     assert "no_source_rows" in printed
 
 
+def test_three_hundred_accounts_have_a_frame(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(300):
+        world.order(Order("buy", D(1), D(10), after(-10), account=f"account-{number}"))
+    world.batch()
+    world.tick()
+    frame("", "", "1h", after(0).isoformat(), Format.json)
+    metrics = {metric["metric_name"]: metric["value"] for metric in json.loads(capsys.readouterr().out)["metrics"]}
+    assert metrics["trade_count"] == 0
+    assert metrics["gross_exposure"] == 3000
+
+
 def test_what_is_unknown_is_named_with_what_is_known(world: World) -> None:
     for name in ("twin", "twin", "single"):
         world.strategy(name)
