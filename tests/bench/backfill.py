@@ -25,7 +25,7 @@ SESSIONS = 20
 SERIES_ROWS = "FROM quant.quant_metrics_series FINAL WHERE as_of < {until:String}"
 CONTENT = (
     "SELECT count(), uniqExact(as_of), groupBitXor(cityHash64(tuple(strategy_id, account, window, metric_name, as_of,"
-    f" value, value_decimal, status, quality, reason, sample_count))) {SERIES_ROWS}"
+    f" value, status, quality, reason, sample_count))) {SERIES_ROWS}"
 )
 DONE = "SELECT count() FROM (SELECT DISTINCT as_of FROM quant.quant_metrics_series WHERE as_of < {until:String})"
 

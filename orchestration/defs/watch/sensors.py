@@ -32,7 +32,7 @@ _RUNNING = dg.DefaultSensorStatus.RUNNING
 _WATCHED = {"is_fresh", "refreshes_succeed"}
 
 
-@dg.sensor(job=nightly_recompute, minimum_interval_seconds=15, default_status=_RUNNING)
+@dg.sensor(job=nightly_recompute, minimum_interval_seconds=5, default_status=_RUNNING)
 def first_look(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Look at everything once, as soon as the warehouse computes frames: nobody has to click to see its state.
 
