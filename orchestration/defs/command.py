@@ -3,7 +3,9 @@
 import contextlib
 import fcntl
 import os
+import socket
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +18,7 @@ _NICENESS = 3
 # Behind everything else, a run took longer than a minute to begin on a machine that was busy otherwise. That is when
 # Dagster gives it up by default, and sensors as well.
 _PATIENCE_SECONDS = "300"
+_DEFINITIONS_SECONDS = 90.0
 _INSTANCE = PROJECT_DIR / "deploy" / "dagster" / "embedded.yaml"
 _WORKSPACE = """\
 load_from:
@@ -57,6 +60,19 @@ def _make_storage(home: Path) -> None:
             (home / "storage.ready").touch()
 
 
+def _await_definitions(port: int) -> None:
+    """Wait until the definitions' server listens, or for so long that whatever keeps it should be seen in the page.
+
+    A daemon that finds none tries again after half a minute, and three processes that load at once on two cores take 23
+    seconds for what one does in nine.
+    """
+    deadline = time.monotonic() + _DEFINITIONS_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.2)
+
+
 def dagster(
     part: Annotated[
         Literal["code", "web", "daemon"],
@@ -91,6 +107,8 @@ def dagster(
     os.environ.setdefault("DAGSTER_GRPC_TIMEOUT_SECONDS", _PATIENCE_SECONDS)
     _make_storage(home)
     _stand_behind()
+    if part != "code":
+        _await_definitions(settings.dagster_code_port)
     os.chdir(PROJECT_DIR)
     # Replaces this process, so that the supervisor's signals reach Dagster itself.
     os.execv(path, [str(path), *arguments])

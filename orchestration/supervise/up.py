@@ -110,6 +110,9 @@ class Up:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
+            # The definitions need what was built and nothing that runs; they load while the mirror copies. Nobody waits
+            # for Dagster: no number depends on it.
+            self._launch("dagster-code", ["dagster", "code"], lambda: True)
         with steps.step("mirror", "copying the source into the warehouse") as step:
             self._start(step, "mirror", ["mirror"], self._mirror_streams, MIRROR_READY_SECONDS, self._mirror_detail)
             step.done = "streams from the source into torghut_raw"
@@ -125,8 +128,7 @@ class Up:
                 self._start(step, "notify", ["notify"], lambda: True)
                 step.done = "tells about alerts"
         if self.dagster:
-            # Nobody waits for Dagster: it takes several seconds to load and no number depends on it.
-            for part in ("code", "web", "daemon"):
+            for part in ("daemon", "web"):
                 self._launch(f"dagster-{part}", ["dagster", part], lambda: True)
         if self.settings.control_plane_enabled:
             with steps.step("metrics", "waiting for the first live frame") as step:
