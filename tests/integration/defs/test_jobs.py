@@ -246,3 +246,18 @@ def test_old_runs_are_dropped(dagster_lab: DagsterLab) -> None:
 def test_an_unknown_table_is_refused(dagster_lab: DagsterLab, name: str) -> None:
     with pytest.raises(Exception, match=name):
         dagster_lab.run("resync_mirror", {"copy_tables_again": {"tables": [name]}})
+
+
+def test_a_build_of_everything_ends_in_the_same_ledger(dagster_lab: DagsterLab) -> None:
+    lab = dagster_lab
+    ledger = (
+        "select count(), sum(cityHash64(fill_id, position_after, gross_realized_pnl)) from quant.position_ledger final"
+        " where account != ''"
+    )
+    series = "select count() from quant.quant_metrics_series where as_of < now() - interval 1 hour"
+    before, stored = rows(lab, ledger), rows(lab, series)
+    assert before[0][0] > 0
+    assert lab.run("rebuild_models").success
+    # From here on the views run by themselves.
+    wait_for(lambda: rows(lab, ledger) == before, 90, "the ledger of before")
+    assert rows(lab, series) == stored
