@@ -108,9 +108,11 @@ class NewestFrames:
         """
         moment = (await self._moment.get())[0]["as_of"]
         known, shared = self._frames.get(scope, (None, None))
-        if shared is None or known != moment:
+        if shared is None:
             shared = Shared(lambda: self._batches.rows(scope), ROWS_SECONDS)
-            self._frames[scope] = (moment, shared)
+        elif known != moment:
+            shared.expire()
+        self._frames[scope] = (moment, shared)
         self._frames.move_to_end(scope)
         while len(self._frames) > SCOPES:
             self._frames.popitem(last=False)

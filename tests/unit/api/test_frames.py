@@ -84,7 +84,7 @@ def test_a_newer_frame_is_read_at_once_and_an_old_one_again_when_it_has_aged(clo
         queries = Queries()
         newest = NewestFrames(cast(Warehouse, queries))
         await _asked(newest, SCOPE)
-        clock.now += frames.MOMENT_SECONDS * 1.1
+        clock.now += shared.CROWD_SECONDS * 1.1
         queries.moment = "12:00:02"
         ((rows, age),) = await _asked(newest, SCOPE)
         assert (rows[0]["as_of"], age) == ("12:00:02", 0)
@@ -92,10 +92,38 @@ def test_a_newer_frame_is_read_at_once_and_an_old_one_again_when_it_has_aged(clo
         ((_, age),) = await _asked(newest, SCOPE)
         assert age == pytest.approx(frames.ROWS_SECONDS * 0.9)
         assert queries.counts["latest_frames"] == 2
-        clock.now += frames.ROWS_SECONDS * 0.2
+        clock.now += shared.CROWD_SECONDS * 1.1
         ((_, age),) = await _asked(newest, SCOPE)
         assert age == 0
         assert queries.counts["latest_frames"] == 3
+
+    asyncio.run(scenario())
+
+
+def test_where_many_ask_nobody_waits_for_a_read_and_nobody_is_told_old_frames_for_long(clock: Clock) -> None:
+    async def scenario() -> None:
+        queries = Queries()
+        newest = NewestFrames(cast(Warehouse, queries))
+        await _asked(newest, SCOPE)
+        queries.moment = "12:00:02"
+        told = []
+        for _ in range(20):
+            clock.now += 0.05
+            began = asyncio.get_running_loop().time()
+            ((rows, _),) = await _asked(newest, SCOPE)
+            # A read takes 0.05 s.
+            assert asyncio.get_running_loop().time() - began < 0.04
+            told.append(rows[0]["as_of"])
+            await asyncio.sleep(0.02)
+        assert told == sorted(told)
+        assert (told[0], told[-1]) == ("12:00:01", "12:00:02")
+        # A warehouse that does not answer is not covered up.
+        queries.away = True
+        with pytest.raises(WarehouseUnavailable):
+            for _ in range(30):
+                clock.now += 0.1
+                await _asked(newest, SCOPE)
+                await asyncio.sleep(0.06)
 
     asyncio.run(scenario())
 
