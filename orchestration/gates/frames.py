@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING
 
 from orchestration.gates.verdict import Finding, Verdict, gates
 from orchestration.replay.scope import Scope
-from orchestration.replay.verify import Sample, verify
+from orchestration.replay.verify import Sample, behind_start, verify
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
-
-# Of a first frame 3 s behind the start, the freshness of signals differed: symbols' hours were not there yet.
-_WARM_UP = timedelta(minutes=3)
 
 
 def frames_reproduce(client: Client, days: int, size: int) -> Verdict:
@@ -36,17 +33,3 @@ def frames_reproduce(client: Client, days: int, size: int) -> Verdict:
         for strategy, account, window, metric in [d.key]
     ]
     return Verdict("frames_reproduce", gate, gate.severity, findings, {"moments": found.moments, "rows": found.rows})
-
-
-def behind_start(client: Client, start: datetime, end: datetime) -> tuple[datetime, datetime]:
-    """Leave out the first minutes of a warehouse: its ticks begin while the sums of the history are still being made.
-
-    What was recomputed of moments before them is looked at while there is nothing newer.
-    """
-    rows = client.query("select min(as_of) from quant.known_state having count() > 0").result_rows
-    if not rows:
-        return start, end
-    began: datetime = rows[0][0]
-    if began + _WARM_UP < end:
-        return max(start, began + _WARM_UP), end
-    return start, min(end, began)

@@ -100,8 +100,8 @@ def backfill(
 
 def verify(
     sample: Annotated[int, typer.Option(min=1, help="How many stored moments to recompute.")] = 20,
-    start: Annotated[str, typer.Option("--from", help="Moments from this one on; default: from the first.")] = "",
-    end: Annotated[str, typer.Option("--to", help="Moments before this one; default: up to a minute ago.")] = "",
+    start: Annotated[str, typer.Option("--from", help="From this moment on; default: all but the first minutes.")] = "",
+    end: Annotated[str, typer.Option("--to", help="Before this moment; default: up to a minute ago.")] = "",
     strategy: _Strategy = "",
     account: _Account = "",
     seed: Annotated[int | None, typer.Option(min=0, help="Repeats the sample of this seed; default: random.")] = None,
@@ -112,7 +112,7 @@ def verify(
     Exit code 0: no differences. Exit code 1: some, which are listed.
     """
     from orchestration.replay.progress_bar import new_progress
-    from orchestration.replay.verify import Sample
+    from orchestration.replay.verify import Sample, behind_start
     from orchestration.replay.verify import verify as compare
 
     # The newest minute may still be written.
@@ -121,10 +121,13 @@ def verify(
     settings = get_settings()
     configure_logging("verify", settings.log_level)
     with _warehouse() as client, new_progress(Console(stderr=True), transient=True) as progress:
+        last = min(last, settled)
+        if not start:
+            first, last = behind_start(client, first, last)
         wanted = Sample(
             _scope(client, strategy, account),
             first,
-            min(last, settled),
+            last,
             sample,
             random.randrange(2**32) if seed is None else seed,
         )

@@ -6,7 +6,7 @@ import struct
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from orchestration.replay.scope import Scope
@@ -20,6 +20,9 @@ _COMPARED = ("value", "status", "reason", "quality", "sample_count", "window_sta
 _CURRENT = (
     "(metric_name, formula_version) in (select metric_name, toString(formula_version) from quant.metric_definitions)"
 )
+# Frames of the first seconds were computed before the hours of symbols and the positions of accounts were there: of 24
+# moments of the first quarter of an hour, the one 5 s behind the start differed in 1,065 rows, no other in any.
+_WARM_UP = timedelta(minutes=3)
 
 # One moment is compared.
 OnMoment = Callable[[], None]
@@ -62,6 +65,20 @@ class Verification:
     moments: int = 0
     rows: int = 0
     differences: list[Difference] = field(default_factory=list)
+
+
+def behind_start(client: Client, start: datetime, end: datetime) -> tuple[datetime, datetime]:
+    """Leave out the first minutes of a warehouse: its ticks begin while the sums of the history are still being made.
+
+    What was recomputed of moments before them is looked at while there is nothing newer.
+    """
+    rows = client.query("select min(as_of) from quant.known_state having count() > 0").result_rows
+    if not rows:
+        return start, end
+    began: datetime = rows[0][0]
+    if began + _WARM_UP < end:
+        return max(start, began + _WARM_UP), end
+    return start, min(end, began)
 
 
 def count_moments(client: Client, sample: Sample) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from orchestration.gates.frames import behind_start
+from orchestration.replay.verify import behind_start
 from tests.oracles.world import FACTS, TIERS, Order, World, after
 
 

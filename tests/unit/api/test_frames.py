@@ -119,11 +119,15 @@ def test_where_many_ask_nobody_waits_for_a_read_and_nobody_is_told_old_frames_fo
         assert (told[0], told[-1]) == ("12:00:01", "12:00:02")
         # A warehouse that does not answer is not covered up.
         queries.away = True
-        with pytest.raises(WarehouseUnavailable):
+
+        async def ask_for_three_seconds() -> None:
             for _ in range(30):
                 clock.now += 0.1
                 await _asked(newest, SCOPE)
                 await asyncio.sleep(0.06)
+
+        with pytest.raises(WarehouseUnavailable):
+            await ask_for_three_seconds()
 
     asyncio.run(scenario())
 
