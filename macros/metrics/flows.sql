@@ -8,6 +8,7 @@
     with
         {{ rolled_until() }} as rolled_until,
         {{ edge_hours() }} as edge_hours,
+        {{ orders_under_way() }} as under_way,
         parts as (
             select
                 account,
@@ -39,6 +40,9 @@
                 {{ is_unrolled("traded_at") }}
                 and traded_at <= {{ as_of() }}
                 and {{ is_known("trades", "intDiv(revision, 2)") }}
+                -- A closing fill that comes while a tick reads had the trade counted
+                -- twice: as it was, and as one under way.
+                and order_id not in (select arrayJoin(under_way .1))
             group by account, strategy_id, at
             union all
             -- Trades that went on later, as they were.
@@ -120,26 +124,29 @@
     group by strategy_id, account, window_edge
 {% endmacro %}
 
-{# Trades with closing fills on both sides of the moment of evaluation, or of what was known, with those before it. #}
+{# Orders with closing fills on both sides of the moment of evaluation, or of what was known, and the first of them. #}
+{% macro orders_under_way() %}
+    (
+        select (groupUniqArray(order_id), min(first_closed_at))
+        from
+            (
+                select order_id, first_closed_at
+                from {{ ref("trade") }} final
+                where first_closed_at <= {{ as_of() }} and traded_at > {{ as_of() }}
+                union all
+                -- Also those that are not there any more, or began elsewhere: none
+                -- of their rows changed before the hours that are read row by row.
+                select order_id, least(first_closed_at, rolled_until)
+                from {{ ref("trade") }}
+                where
+                    not {{ is_known("trades", "intDiv(revision, 2)") }}
+                    and notEmpty(account)
+            )
+    )
+{% endmacro %}
+
+{# Their trades, of the closing fills before it; `under_way` names the constant of `orders_under_way`. #}
 {% macro trades_under_way() %}
-    with
-        (
-            select (groupUniqArray(order_id), min(first_closed_at))
-            from
-                (
-                    select order_id, first_closed_at
-                    from {{ ref("trade") }} final
-                    where first_closed_at <= {{ as_of() }} and traded_at > {{ as_of() }}
-                    union all
-                    -- Also those that are not there any more, or began elsewhere: none
-                    -- of their rows changed before the hours that are read row by row.
-                    select order_id, least(first_closed_at, rolled_until)
-                    from {{ ref("trade") }}
-                    where
-                        not {{ is_known("trades", "intDiv(revision, 2)") }}
-                        and notEmpty(account)
-                )
-        ) as under_way
     select
         account,
         strategy_id,
