@@ -148,7 +148,8 @@ def _check_snapshot(connection: psycopg.Connection, dsn: str) -> None:
         book = restore_book(connection, PAPER_CRYPTO, market, to_us(row[0]))
         flows = connection.execute(
             "select coalesce(sum(case e.side when 'buy' then -1 else 1 end * v.filled_notional_delta), 0)"
-            " from execution_order_events v join executions e on e.id = v.execution_id where v.event_ts > %s",
+            " from execution_order_events v join executions e on e.id = v.execution_id"
+            " where e.alpaca_account_label = 'paper-crypto' and v.event_ts > %s",
             (row[0],),
         ).fetchone()
     assert flows is not None
