@@ -10,8 +10,8 @@ T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 
 
-# Where many ask, nobody waits for a read: all are told the former value, until it has been due for so long. A read takes
-# 5 to 400 ms beside the tiers: waiting for it, one of a hundred snapshots took 180 ms, the others two.
+# Where many ask, nobody waits for a read: all are told the former value, until it has been due for so long. A read
+# takes 5 to 400 ms beside the tiers: waiting for it, one of a hundred snapshots took 180 ms, the others two.
 GRACE_SECONDS = 1.0
 # Who is the only one to ask within that time waits, and is told the newest.
 CROWD_SECONDS = 0.25
