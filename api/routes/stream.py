@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager
-from typing import Annotated, cast, get_args
+from typing import Annotated, Literal, cast, get_args
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import StreamingResponse
@@ -50,6 +50,12 @@ async def stream(
             description="Several scopes at once, in place of the three: `strategy|account|window` each.",
         ),
     ] = None,
+    snapshot: Annotated[
+        bool, Query(description="Begin with whole frames also behind `Last-Event-ID`: other scopes than before.")
+    ] = False,
+    alerts: Annotated[
+        Literal["scope", "all"], Query(description="Alerts that are told: those of the scopes, or all there are.")
+    ] = "scope",
     last_event_id: Annotated[
         str, Header(max_length=100, description="Id of the last event that was seen: goes on behind it.")
     ] = "",
@@ -68,7 +74,14 @@ async def stream(
     events = _limited(
         limits.streaming(client),
         lambda: access_of(request).is_still_good(principal),
-        _events(hub, scopes, Cursor.parse(last_event_id), settings.stream_heartbeat_ms / 1000),
+        _events(
+            hub,
+            scopes,
+            Cursor.parse(last_event_id),
+            snapshot,
+            scopes if alerts == "scope" else None,
+            settings.stream_heartbeat_ms / 1000,
+        ),
     )
     # What fails before the first event is an answer of its own.
     first = await anext(events)
@@ -97,18 +110,25 @@ async def _chain(first: bytes, events: AsyncIterator[bytes]) -> AsyncIterator[by
         yield event
 
 
-async def _events(hub: Hub, scopes: list[Scope], resumed: Cursor | None, heartbeat: float) -> AsyncIterator[bytes]:
+async def _events(
+    hub: Hub,
+    scopes: list[Scope],
+    resumed: Cursor | None,
+    is_whole: bool,
+    concerned: list[Scope] | None,
+    heartbeat: float,
+) -> AsyncIterator[bytes]:
     async with hub.listening(scopes):
         number, alert_number = hub.number, hub.alert_number
         tiers = await hub.tiers()
         batch: list[tuple[str, str]] = []
         for scope in scopes:
-            if resumed is None:
+            if resumed is None or is_whole:
                 batch.append(("quant.metrics.snapshot", hub.frame(scope, -1) or _empty(scope)))
             elif delta := hub.frame_since(scope, resumed, tiers):
                 batch.append(("quant.metrics.delta", delta))
         if resumed is not None:
-            batch += map(_alert, await hub.alerts_since(resumed.alerts, scopes))
+            batch += map(_alert, await hub.alerts_since(resumed.alerts, concerned))
         yield format_sse_event(retry=2000, comment="jangar-quant")
         for event in _encode(batch, hub.cursor):
             yield event
@@ -116,7 +136,7 @@ async def _events(hub: Hub, scopes: list[Scope], resumed: Cursor | None, heartbe
             if not await hub.wait(number, alert_number, heartbeat):
                 yield format_sse_event(comment="")
                 continue
-            alerts = hub.alerts(alert_number, scopes)
+            alerts = hub.alerts(alert_number, concerned)
             if alerts is None:
                 # So far behind that it has to come back, and reads them from the warehouse.
                 return

@@ -162,19 +162,17 @@ class Hub:
         newer = [m for name, m in frame.metrics.items() if m.changed_at > cursor.of(tiers[name])]
         return _event(scope, frame, newer) or None
 
-    def alerts(self, number: int, scopes: list[Scope]) -> list[AlertEvent] | None:
-        """Alerts of these scopes behind a number; None when some of them are not kept any more."""
+    def alerts(self, number: int, scopes: list[Scope] | None) -> list[AlertEvent] | None:
+        """Alerts of these scopes (None: all) behind a number; None when some of them are not kept any more."""
         missing = self._alert_number - number
         if missing > len(self._alerts):
             return None
-        events = islice(self._alerts, len(self._alerts) - missing, None)
-        return [event for event in events if any(concerns(event.alert, scope) for scope in scopes)]
+        return _of(islice(self._alerts, len(self._alerts) - missing, None), scopes)
 
-    async def alerts_since(self, moment: datetime, scopes: list[Scope]) -> list[AlertEvent]:
-        """Alerts of these scopes that opened or ended after a moment, from the warehouse; some may come again."""
+    async def alerts_since(self, moment: datetime, scopes: list[Scope] | None) -> list[AlertEvent]:
+        """Alerts of these scopes (None: all) that opened or ended after a moment; some may come again."""
         rows = await self._transitions(moment - ALERT_MARGIN)
-        events = [AlertEvent(self._alert_number, name, alert) for name, alert in rows]
-        return [event for event in events if any(concerns(event.alert, scope) for scope in scopes)]
+        return _of((AlertEvent(self._alert_number, name, alert) for name, alert in rows), scopes)
 
     async def tiers(self) -> dict[str, str]:
         """The tier of every metric."""
@@ -275,6 +273,11 @@ class Hub:
     async def _transitions(self, since: datetime) -> list[tuple[str, Alert]]:
         rows = await self._warehouse.rows("alert_events", {"since": since})
         return [(row.pop("event"), alert_of(row)) for row in rows]
+
+
+def _of(events: Iterable[AlertEvent], scopes: list[Scope] | None) -> list[AlertEvent]:
+    """Those that concern one of the scopes; None: all."""
+    return [event for event in events if scopes is None or any(concerns(event.alert, scope) for scope in scopes)]
 
 
 def _event(scope: Scope, frame: _Frame, metrics: list[_Metric]) -> str:

@@ -9,13 +9,14 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Route
 
 from tests.e2e.browser import SECONDS, Tab, tab
 from tests.e2e.feed import feeding
@@ -200,39 +201,53 @@ def test_a_restart_of_the_api_is_seen_and_survived(up: RunningUp, url: str, brow
         shown.wait(lambda: not shown.has(".notice strong", "Cut off"), "no notice")
 
 
-def test_an_alert_opens_and_ends_before_ones_eyes(up: RunningUp, url: str, browser: Browser) -> None:
-    alert_id = uuid.uuid4().hex
+@dataclass
+class Alert:
+    """An alert of the desk's account, written as the evaluation writes it."""
 
-    def say(state: str, at: datetime) -> None:
-        with up.warehouse() as warehouse:
+    up: RunningUp
+    metric: str = "max_drawdown"
+    strategy_id: str = ""
+    alert_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    opened: datetime | None = None
+
+    def say(self, state: str) -> None:
+        """Write that it is in a state now."""
+        at = datetime.now(UTC)
+        self.opened = self.opened or at
+        with self.up.warehouse() as warehouse:
             warehouse.command(
                 "insert into quant.quant_alerts (alert_id, policy_id, policy_version, metric_name, strategy_id,"
                 " account, window, severity, category, threshold, runbook, transition_at, previous_state, state,"
                 " observed, opened_at, resolved_at, peak, evidence) select {id:String}, 'max_drawdown_1d', '1',"
-                " 'max_drawdown', '', 'paper-crypto', '1d', 'critical', 'strategy', 0.05, 'docs/alerts.md#drawdown',"
-                " {at:DateTime64(3)}, {before:String}, {state:String}, -0.06, {opened:DateTime64(3)},"
-                " if({state:String} = 'resolved', {at:DateTime64(3)}, null), -0.06, [({opened:DateTime64(3)}, -0.06)]",
+                " {metric:String}, {strategy:String}, 'paper-crypto', '1d', 'critical', 'strategy', 0.05,"
+                " 'docs/alerts.md#drawdown', {at:DateTime64(3)}, {before:String}, {state:String}, -0.06,"
+                " {opened:DateTime64(3)}, if({state:String} = 'resolved', {at:DateTime64(3)}, null), -0.06,"
+                " [({opened:DateTime64(3)}, -0.06)]",
                 parameters={
-                    "id": alert_id,
+                    "id": self.alert_id,
+                    "metric": self.metric,
+                    "strategy": self.strategy_id,
                     "state": state,
                     "before": "" if state == "open" else "open",
                     "at": at,
-                    "opened": opened,
+                    "opened": self.opened,
                 },
             )
 
+
+def test_an_alert_opens_and_ends_before_ones_eyes(up: RunningUp, url: str, browser: Browser) -> None:
+    alert = Alert(up)
+    state = "id => window.quant.alerts().find((one) => one.alert_id === id)?.state"
     with tab(browser, url, "?account=paper-crypto&window=1d") as shown:
         shown.wait(lambda: shown.state() == "live", "the stream")
-        # The stream looks back for some seconds only, and opening a page takes longer on a busy machine.
-        opened = datetime.now(UTC)
-        say("open", opened)
-        # Another that opens at the same time takes its place in the notice.
-        shown.wait_for(".notice", "A critical alert opened")
+        alert.say("open")
+        shown.wait_for(".notice strong", "max_drawdown")
         shown.page.keyboard.press("a")
         shown.wait_for(".alert-card", "Max drawdown")
         shown.page.locator(".alert-card", has_text="Max drawdown").first.click()
         shown.wait_for("dl", "6.00%")
-        assert f"alert={alert_id}" in shown.page.url
+        assert f"alert={alert.alert_id}" in shown.page.url
         assert shown.page.get_by_role("button", name="Acknowledge").is_enabled()
         shown.wait_for(".history b", "open")
         # Without a reason nothing is sent.
@@ -248,16 +263,80 @@ def test_an_alert_opens_and_ends_before_ones_eyes(up: RunningUp, url: str, brows
         shown.page.get_by_label("Reason").first.fill("over")
         shown.page.get_by_role("button", name="End it").first.click()
         shown.wait_for(".empty b", "Nothing is silent")
-        say("resolved", datetime.now(UTC))
+        alert.say("resolved")
         shown.page.evaluate("window.quant.closeAlerts()")
-        shown.wait(
-            lambda: (
-                shown.page.evaluate("id => window.quant.alerts().find((one) => one.alert_id === id)?.state", alert_id)
-                == "resolved"
-            ),
-            "the end of the alert",
-        )
+        shown.wait(lambda: shown.page.evaluate(state, alert.alert_id) == "resolved", "the end of the alert")
         assert shown.complaints == []
+
+
+def test_an_alert_that_opens_between_two_streams_is_told(up: RunningUp, url: str, browser: Browser) -> None:
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    with tab(browser, url, "?account=paper-crypto&window=1d&link=locks", context=context) as shown:
+        shown.wait_for(FILLED["scoreboard"])
+        shown.wait(lambda: shown.state() == "live", "the stream")
+        held: list[Route] = []
+        context.route("**/stream?*", lambda route: held.append(route))
+        # Other scopes need another stream, which does not get through yet.
+        shown.page.evaluate("window.quant.store.set({ window: '5d' })")
+        shown.wait(lambda: held, "the next stream")
+        alert = Alert(up, metric="told_between")
+        with tab(browser, url, "?account=paper-crypto") as other:
+            other.wait(lambda: other.state() == "live", "the stream of another browser")
+            alert.say("open")
+            # All who listened by then have been told.
+            other.wait_for(".notice strong", "told_between")
+        # What was held goes on.
+        context.unroute("**/stream?*")
+        shown.wait_for(".notice strong", "told_between")
+        alert.say("resolved")
+        assert shown.complaints == []
+    context.close()
+
+
+def test_a_strategy_is_silenced(up: RunningUp, url: str, browser: Browser) -> None:
+    strategies = up.get("/api/torghut/trading/strategies")[1]["strategies"]
+    strategy_id = next(row["strategy_id"] for row in strategies if row["strategy_name"] == "crypto-momentum")
+    first, second = Alert(up, strategy_id=strategy_id), Alert(up, "turnover", strategy_id)
+    first.say("open")
+
+    def silenced_until(alert: Alert) -> str | None:
+        rows = up.get(f"{QUANT}/alerts?strategy_id={strategy_id}&state=all&limit=200")[1]["alerts"]
+        return next(row["silenced_until"] for row in rows if row["alert_id"] == alert.alert_id)
+
+    with tab(browser, url, f"?account=paper-crypto&alert={first.alert_id}") as shown:
+        assert silenced_until(first) is None
+        shown.page.get_by_label("Reason").fill("it is being moved")
+        shown.page.locator("[name=what]").select_option(label="every alert of crypto-momentum")
+        shown.page.get_by_role("button", name="Silence", exact=True).click()
+        shown.wait(lambda: silenced_until(first), "the silence")
+        # What opens later is silent, too; other strategies are not.
+        second.say("open")
+        other = Alert(up, "turnover")
+        other.say("open")
+        assert silenced_until(second) == silenced_until(first) is not None
+        found = up.get(f"{QUANT}/alerts?state=all&limit=200")[1]["alerts"]
+        assert next(row["silenced_until"] for row in found if row["alert_id"] == other.alert_id) is None
+        shown.page.evaluate("window.quant.store.set({ alert: '', alerts: 'silences' })")
+        shown.wait_for(".drawer", "crypto-momentum")
+        shown.page.get_by_label("Reason").first.fill("over")
+        shown.page.get_by_role("button", name="End it").first.click()
+        shown.wait_for(".empty b", "Nothing is silent")
+        for alert in (first, second, other):
+            alert.say("resolved")
+        assert shown.complaints == []
+
+
+def test_what_is_told_stays_until_it_is_dismissed(url: str, browser: Browser) -> None:
+    with tab(browser, url, "?account=paper-crypto") as shown:
+        shown.wait_for(FILLED["scoreboard"])
+        for number in (1, 2, 3, 4, 5, 4):
+            shown.page.evaluate("number => window.quant.tell(number, 'warn', `news ${number}`, 'words')", number)
+        titles = shown.page.locator(".notice strong")
+        assert titles.all_inner_texts() == ["news 4", "news 5", "news 3", "2 more"]
+        shown.page.locator(".notice button").first.click()
+        assert titles.all_inner_texts() == ["news 5", "news 3", "news 2", "1 more"]
+        shown.page.get_by_role("button", name="Dismiss all").click()
+        assert titles.all_inner_texts() == []
 
 
 def test_a_past_moment_is_shown_as_it_was(up: RunningUp, url: str, browser: Browser) -> None:

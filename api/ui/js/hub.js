@@ -4,6 +4,8 @@ import { Stream } from "./sse.js";
 
 const BATCH_MS = 100;
 const GATHER_MS = 60;
+// The server looks back for minutes behind a cut, and opens thousands of alerts in none of them.
+const ALERTS_KEPT = 1000;
 
 /** What tabs show of a metric: its details change with every frame, take most of the message, and are asked for apart. */
 function slim({ metric_name, value, unit, status, quality, reason, freshness_seconds, watermark, sample_count, window_start, window_end, meta }, isWhole) {
@@ -22,7 +24,7 @@ export class Hub {
   #url; #post; #stream = null; #state = { type: "state", state: "connecting", why: "", since: Date.now() };
   /** @type {Map<string, Set<string>>} */ #wanted = new Map();
   /** @type {Map<string, {as_of: string | null, metrics: Map<string, object>}>} */ #frames = new Map();
-  #listened = ""; #timer = null; #batch = new Map(); #batchTimer = null;
+  #listened = ""; #timer = null; #batch = new Map(); #batchTimer = null; #told = new Set();
 
   /** @param {string} client @param {string[]} scopes */
   want(client, scopes) {
@@ -62,12 +64,15 @@ export class Hub {
     const listened = scopes.join("&");
     if (listened === this.#listened) return;
     this.#listened = listened;
+    // Behind it: an alert that opens between two streams is told by the second.
+    const lastId = this.#stream?.lastId || "";
     this.#stream?.close();
     this.#stream = null;
     for (const scope of this.#frames.keys()) if (!scopes.includes(scope)) this.#frames.delete(scope);
     if (!scopes.length) return;
     const query = scopes.map((scope) => `scope=${encodeURIComponent(scope)}`).join("&");
-    const stream = new Stream(`${this.#url}?${query}`, {
+    const stream = new Stream(`${this.#url}?${query}&snapshot=true&alerts=all`, {
+      lastId,
       onevents: (events) => stream === this.#stream && this.#take(events),
       onstate: (state, why) => stream === this.#stream && this.#tell(state, why),
     });
@@ -84,7 +89,7 @@ export class Hub {
     for (const event of events) {
       const data = JSON.parse(event.data);
       if (event.name.startsWith("quant.alert.")) {
-        this.#post(null, { type: "alert", event: event.name, alert: data });
+        this.#alert(event.name, data);
         continue;
       }
       const scope = `${data.strategy_id}|${data.account}|${data.window}`;
@@ -102,6 +107,15 @@ export class Hub {
       }
     }
     this.#batchTimer ??= setTimeout(() => this.#send(), BATCH_MS);
+  }
+
+  /** Once, also where the server tells it again. */
+  #alert(event, alert) {
+    const key = `${alert.alert_id} ${event}`;
+    if (this.#told.has(key)) return;
+    this.#told.add(key);
+    if (this.#told.size > ALERTS_KEPT) this.#told.delete(this.#told.values().next().value);
+    this.#post(null, { type: "alert", event, alert });
   }
 
   #send() {

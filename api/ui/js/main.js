@@ -21,6 +21,8 @@ const NAMES = { scoreboard: "Scoreboard", execution: "Execution", exposure: "Exp
 // How often numbers are painted, at most: eyes do not follow more.
 const PAINT_MS = 500;
 const MINUTE = 60_000;
+// More at once would push the numbers out of sight.
+const MOST_TOLD = 3;
 
 export class App {
   constructor() {
@@ -30,6 +32,8 @@ export class App {
     this.title = "Scoreboard";
     /** Alerts that the stream told since they were last fetched, by id. */
     this.news = new Map();
+    /** What was told and not dismissed, by what it is about: [kind, title, words]. */
+    this.told = new Map();
     this.changed = new Set();
     this.paintedAt = 0;
     Resource.isStill = () => this.live.isPaused || this.isPast;
@@ -60,7 +64,7 @@ export class App {
     live.addEventListener("alert", ({ detail }) => {
       this.news.set(detail.alert.alert_id, detail.alert);
       this.touch("alerts");
-      if (detail.event === "quant.alert.opened" && detail.alert.severity === "critical" && !this.isPast) this.tell("warn", `${detail.alert.metric_name} ${detail.alert.strategy_name} ${detail.alert.account}`, "A critical alert opened; press a for all of them.");
+      if (detail.event === "quant.alert.opened" && detail.alert.severity === "critical" && detail.alert.state !== "resolved" && !this.isPast) this.tell(detail.alert.alert_id, "warn", `${detail.alert.metric_name} ${detail.alert.strategy_name} ${detail.alert.account}`, "A critical alert opened; press a for all of them.");
     });
     // What was missed between is fetched: the stream tells only what is newest.
     live.addEventListener("back", () => {
@@ -179,17 +183,22 @@ export class App {
     if (error) found.push([error.status === 404 ? "warn" : "error", error.status === 404 ? "Nothing here" : "No frame", `${error.message} ${error.remedy}`]);
     const down = data.health.value?.status;
     if (down === "down" || down === "disabled") found.push(["error", down === "down" ? "Warehouse down" : "Switched off", down === "down" ? "The warehouse does not answer. What you see is what was last known." : "The control plane is switched off: JANGAR_TORGHUT_QUANT_CONTROL_PLANE_ENABLED."]);
-    const text = JSON.stringify(found) + (this.said ? this.said.join() : "");
+    const told = [...this.told].reverse();
+    for (const [about, words] of told.slice(0, MOST_TOLD)) found.push([...words, "Dismiss", () => this.told.delete(about)]);
+    if (told.length > MOST_TOLD) found.push(["warn", `${told.length - MOST_TOLD} more`, "They opened before these; press a for all alerts.", "Dismiss all", () => this.told.clear()]);
+    const text = JSON.stringify(found);
     if (this.shownNotices === text) return;
     this.shownNotices = text;
-    fill(document.getElementById("notices"), ...[...found, ...(this.said ? [[...this.said, "Dismiss", () => {
-      this.said = null;
+    fill(document.getElementById("notices"), ...found.map(([kind, title, words, action, act]) => h("div.notice", { "data-kind": kind }, h("strong", {}, title), h("span", {}, words), action && h("button.button.small", { type: "button", onclick: () => {
+      act();
       this.notices();
-    }]] : [])].map(([kind, title, words, action, act]) => h("div.notice", { "data-kind": kind }, h("strong", {}, title), h("span", {}, words), action && h("button.button.small", { type: "button", onclick: act }, action))));
+    } }, action))));
   }
 
-  tell(kind, title, words) {
-    this.said = [kind, title, words];
+  /** Tell what is dismissed by a person; what is told about the same thing takes its place. */
+  tell(about, kind, title, words) {
+    this.told.delete(about);
+    this.told.set(about, [kind, title, words]);
     this.notices();
   }
 
@@ -301,9 +310,13 @@ export class App {
     return moment(at, this.store.state.tz, how);
   }
 
+  strategyName(id) {
+    return this.data.summary.value?.rows.find((one) => one.strategy_id === id)?.strategy_name || id;
+  }
+
   scopeName() {
-    const row = this.data.summary.value?.rows.find((one) => one.strategy_id === this.store.state.strategy);
-    return `${this.store.state.strategy ? row?.strategy_name || this.store.state.strategy : "All strategies"}, ${this.store.state.account || "all accounts"}`;
+    const { strategy, account } = this.store.state;
+    return `${strategy ? this.strategyName(strategy) : "All strategies"}, ${account || "all accounts"}`;
   }
 
   // What people do.

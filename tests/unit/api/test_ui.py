@@ -47,6 +47,23 @@ def test_the_page_loads_its_own_files_and_runs_nothing_inline() -> None:
     assert page.inline == []
 
 
+def test_the_page_asks_for_every_module_at_once() -> None:
+    page = _Page()
+    page.feed((DIRECTORY / "index.html").read_text())
+    main = (DIRECTORY / "js/main.js").resolve()
+    needed, left = {main}, [main]
+    while left:
+        script = left.pop()
+        found = {(script.parent / path).resolve() for path in re.findall(r' from "([^"]+)";', script.read_text())}
+        left += found - needed
+        needed |= found
+    preloaded = [path for path in page.loads if path.endswith(".js")]
+    # The script itself is named twice.
+    assert sorted(preloaded) == sorted(
+        [*(path.relative_to(DIRECTORY.resolve()).as_posix() for path in needed), "js/main.js"]
+    )
+
+
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.relative_to(DIRECTORY).as_posix())
 def test_every_import_is_a_file_and_has_what_is_imported(script: Path) -> None:
     text = script.read_text()

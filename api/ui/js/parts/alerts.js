@@ -148,7 +148,7 @@ function silences(app) {
   const card = (one) => {
     const told = h("p", { role: "status" });
     const reason = h("input", { required: true, maxlength: 500, name: "reason" });
-    const what = [one.alert_id && `alert ${one.alert_id.slice(0, 8)}`, one.policy_id, one.strategy_id, one.account].filter(Boolean).join(" · ");
+    const what = [one.alert_id && `alert ${one.alert_id.slice(0, 8)}`, one.policy_id, app.strategyName(one.strategy_id), one.account].filter(Boolean).join(" · ");
     return h("form.alert-card", { onsubmit: async (event) => {
       event.preventDefault();
       try {

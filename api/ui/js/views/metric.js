@@ -58,7 +58,7 @@ export function metric(app) {
       pages.push(...(found.executions || found.orders || found.equity || []));
       next = found.next;
     } catch (error) {
-      app.tell("error", error.message, error.remedy);
+      app.tell("explain", "error", error.message, error.remedy);
     }
     more.disabled = false;
     rows();
