@@ -264,6 +264,11 @@ class Settings(BaseSettings):
         alias="JANGAR_QUANT_DAGSTER_ENVIRONMENT",
         description="What Dagster runs by itself, by docs/dagster.md: `embedded`, `production`, or `manual` (nothing).",
     )
+    dagster_postgres_url: SecretStr | None = Field(
+        default=None,
+        alias="DAGSTER_POSTGRES_URL",
+        description="URL of the Postgres database in which Dagster keeps its runs in `production`.",
+    )
 
     # --- simulated desk
     desk_seed: int = Field(default=7, alias="JANGAR_QUANT_DESK_SEED", description="Seed of the simulated desk.")

@@ -2,6 +2,8 @@
 
 import contextlib
 import fcntl
+import hashlib
+import importlib.util
 import os
 import socket
 import sys
@@ -11,7 +13,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from orchestration.errors import UserError
+from orchestration.defs.environments import unattended
+from orchestration.errors import NotReachable, UserError
+from orchestration.logs import redact
 from orchestration.settings import PROJECT_DIR, Settings, get_settings
 
 _NICENESS = 3
@@ -19,7 +23,7 @@ _NICENESS = 3
 # Dagster gives it up by default, and sensors as well.
 _PATIENCE_SECONDS = "300"
 _DEFINITIONS_SECONDS = 90.0
-_INSTANCE = PROJECT_DIR / "deploy" / "dagster" / "embedded.yaml"
+_INSTANCES = PROJECT_DIR / "deploy" / "dagster"
 _WORKSPACE = """\
 load_from:
   - grpc_server: {{host: 127.0.0.1, port: {port}, location_name: jangar-quant}}
@@ -27,10 +31,28 @@ load_from:
 
 
 def dagster_home(settings: Settings) -> Path:
-    """Directory of Dagster's storage; made, with its instance and workspace files, when missing."""
+    """Directory of Dagster's files, with those of its instance and workspace, which are written anew.
+
+    Raises:
+        UserError: the environment is unknown, or lacks what its storage needs.
+    """
+    unattended(settings.dagster_environment)
+    instance = "embedded.yaml"
+    if settings.dagster_environment == "production":
+        instance = "production.yaml"
+        if settings.dagster_postgres_url is None:
+            raise UserError(
+                "In production Dagster keeps its runs in Postgres, and DAGSTER_POSTGRES_URL is not set.",
+                "Set it to the URL of a database of Dagster's own, or JANGAR_QUANT_DAGSTER_ENVIRONMENT to `embedded`.",
+            )
+        if importlib.util.find_spec("dagster_postgres") is None:
+            raise UserError(
+                "Dagster's storage in Postgres is not installed here.",
+                'Install it: pip install "jangar-quant[dagster,dagster-postgres]".',
+            )
     home = settings.state_dir / "dagster"
     home.mkdir(parents=True, exist_ok=True)
-    (home / "dagster.yaml").write_text(_INSTANCE.read_text())
+    (home / "dagster.yaml").write_text((_INSTANCES / instance).read_text())
     (home / "workspace.yaml").write_text(_WORKSPACE.format(port=settings.dagster_code_port))
     return home
 
@@ -46,18 +68,32 @@ def _stand_behind() -> None:
         Path("/proc/self/autogroup").write_text(str(_NICENESS))
 
 
-def _make_storage(home: Path) -> None:
-    """Make Dagster's SQLite storage before its processes run.
+def _make_storage(home: Path, url: str) -> None:
+    """Make Dagster's storage, of SQLite or of the Postgres at `url`, before its processes run.
 
     Two of them that make it at the same time leave a version table with two heads, and neither starts again.
+
+    Raises:
+        NotReachable: Postgres does not take a connection.
     """
     with (home / "storage.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (home / "storage.ready").exists():
-            from dagster import DagsterInstance
+        # Which one was made, without its password.
+        ready, name = home / "storage.ready", hashlib.sha256(url.encode()).hexdigest()
+        if ready.exists() and ready.read_text() == name:
+            return
+        from dagster import DagsterInstance
 
+        try:
             DagsterInstance.from_config(str(home)).dispose()
-            (home / "storage.ready").touch()
+        except Exception as error:
+            if not url:
+                raise
+            raise NotReachable(
+                f"Dagster's storage cannot be opened: {redact(str(error)).strip().splitlines()[0]}",
+                "See that DAGSTER_POSTGRES_URL names a database that takes connections.",
+            ) from None
+        ready.write_text(name)
 
 
 def _await_definitions(port: int) -> None:
@@ -80,6 +116,9 @@ def dagster(
     ],
 ) -> None:
     """Run one of Dagster's processes on this project (they share the state directory).
+
+    `up` starts all three. As services each is started by itself: with JANGAR_QUANT_DAGSTER_ENVIRONMENT=production
+    and DAGSTER_POSTGRES_URL their storage is in Postgres.
 
     The definitions have a server of their own: a daemon without one loads them anew every minute, which took 10 s of
     CPU each time.
@@ -105,7 +144,11 @@ def dagster(
     os.environ.update(dbt_environment(settings))
     os.environ["DAGSTER_HOME"] = str(home)
     os.environ.setdefault("DAGSTER_GRPC_TIMEOUT_SECONDS", _PATIENCE_SECONDS)
-    _make_storage(home)
+    url = settings.dagster_postgres_url.get_secret_value() if settings.dagster_postgres_url is not None else ""
+    if url:
+        # The instance's file reads it from the environment; here it may come from a file of settings.
+        os.environ["DAGSTER_POSTGRES_URL"] = url
+    _make_storage(home, url if settings.dagster_environment == "production" else "")
     _stand_behind()
     if part != "code":
         _await_definitions(settings.dagster_code_port)

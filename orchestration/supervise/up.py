@@ -14,6 +14,7 @@ from types import FrameType
 
 from rich.console import Console
 
+from orchestration.defs.command import dagster_home
 from orchestration.errors import UserError
 from orchestration.settings import Settings
 from orchestration.supervise import preflight
@@ -55,6 +56,9 @@ class Up:
             if leftovers:
                 self.console.print(f"ended what an earlier run left behind: {', '.join(leftovers)}")
             preflight.check_ports(preflight.wanted_ports(self.settings, self.dagster))
+            if self.dagster:
+                # Now rather than in the log of a child.
+                dagster_home(self.settings)
             for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(name, self._on_signal)
             started = time.monotonic()
