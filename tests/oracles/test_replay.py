@@ -196,7 +196,8 @@ def test_only_the_calendars_of_the_scope_count(desk: World) -> None:
     assert {session.calendar for session in around_the_clock} == {"24/7"}
     assert sum(len(session.moments) for session in around_the_clock) >= 168
     assert {session.calendar for session in exchange} == {"XNYS"}
-    assert 7 <= sum(len(session.moments) for session in exchange) <= 5 * 7
+    # One more where both ends of the week lie in a session.
+    assert 7 <= sum(len(session.moments) for session in exchange) <= 5 * 7 + 1
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("60", 60), ("30s", 30), ("1m", 60), ("2h", 7200), ("1d", 86400)])
