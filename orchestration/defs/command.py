@@ -15,7 +15,6 @@ import typer
 
 from orchestration.defs.environments import unattended
 from orchestration.errors import NotReachable, UserError
-from orchestration.logs import redact
 from orchestration.settings import PROJECT_DIR, Settings, get_settings
 
 _NICENESS = 3
@@ -90,7 +89,7 @@ def _make_storage(home: Path, url: str) -> None:
             if not url:
                 raise
             raise NotReachable(
-                f"Dagster's storage cannot be opened: {redact(str(error)).strip().splitlines()[0]}",
+                f"Dagster's storage cannot be opened: {str(error).strip().splitlines()[0]}",
                 "See that DAGSTER_POSTGRES_URL names a database that takes connections.",
             ) from None
         ready.write_text(name)
