@@ -12,24 +12,26 @@ with
         from {{ ref("trade") }}
         where toStartOfHour(traded_at) = toDateTime(0, 'UTC') and account = ''
     ) as ledger_until,
+    (
+        select greatest(1, intDiv({{ var("positions_per_refresh") }}, 1 + count()))
+        from {{ ref("ledger_head") }}
+    ) as hours_at_once,
     -- Up to the hour that runs; of a long history, some hours at a time.
     (
         select
             least(
                 if(
-                    count() = {{ var("hours_per_refresh") }},
-                    max(hour_at) + interval 1 hour,
+                    length(hours) > hours_at_once,
+                    hours[1 + hours_at_once],
                     toStartOfHour(now('UTC'))
                 ),
                 toStartOfHour(now('UTC'))
             )
         from
             (
-                select distinct toStartOfHour(executed_at) as hour_at
+                select arraySort(groupUniqArray(toStartOfHour(executed_at))) as hours
                 from {{ ref("position_ledger") }}
                 where toStartOfHour(executed_at) >= done .2 and notEmpty(account)
-                order by hour_at
-                limit {{ var("hours_per_refresh") }}
             )
     ) as hours_until,
     (
