@@ -15,6 +15,6 @@ inner join
     (
         select *
         from quant.api_alerts
-        where updated_at > {since:DateTime64(3)} or state != 'resolved'
+        where alert_id in (select alert_id from quant.quant_alerts where transition_at > {since:DateTime64(3)})
     ) as alert using (alert_id)
 order by at, alert_id

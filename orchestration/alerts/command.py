@@ -58,12 +58,20 @@ def list_alerts(
     output: Annotated[Format, typer.Option("--format", help="table or json.")] = Format.table,
 ) -> None:
     """List alerts, the last opened first."""
-    condition = {"active": "state != 'resolved'", "resolved": "state = 'resolved'", "all": "true"}[state]
+    # Of a million episodes those that are listed are put together: all of them took six seconds.
+    newest = (
+        "quant.api_alerts where alert_id in (select alert_id from quant.quant_alerts where {condition}"
+        " group by alert_id order by max(opened_at) desc, alert_id limit {{limit:UInt32}})"
+    )
+    found = {
+        State.active: "quant.api_active_alerts",
+        State.resolved: newest.format(condition="state = 'resolved'"),
+        State.all: newest.format(condition="true"),
+    }[state]
     with _warehouse() as client:
         rows = list(
             client.query(
-                f"select {_SHOWN} from quant.api_alerts where {condition} order by opened_at desc, alert_id"
-                " limit {limit:UInt32}",
+                f"select {_SHOWN} from {found} order by opened_at desc, alert_id limit {{limit:UInt32}}",
                 parameters={"limit": limit},
             ).named_results()
         )
