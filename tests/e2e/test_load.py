@@ -123,7 +123,7 @@ def loaded(
 
 
 @cache
-def _frame(up: RunningUp, day: date, strategy: str = "") -> dict[str, dict[str, Any]]:
+def _frame(up: RunningUp, day: date, strategy: str) -> dict[str, dict[str, Any]]:
     """What `jangar-quant frame` prints, by metric; asked once for all tests."""
     arguments = [
         "frame",
@@ -148,7 +148,7 @@ def test_returns_and_drawdown_agree_with_empyrical(
     # Twenty sessions end at the close; their first return starts at the close before them.
     until = equity.loc[:day].iloc[-21:]
     returns = until.pct_change().dropna()
-    frame = _frame(up, day)
+    frame = _frame(up, day, "")
     assert frame["cumulative_return"]["value"] == pytest.approx(empyrical.cum_returns_final(returns), rel=1e-9)
     assert frame["max_drawdown"]["value"] == pytest.approx(empyrical.max_drawdown(returns), rel=1e-9)
 
@@ -157,7 +157,7 @@ def test_a_window_that_begins_before_the_data_has_no_return(
     loaded: tuple[RunningUp, Book, pandas.Series, Path],
 ) -> None:
     up, _, _, _ = loaded
-    row = _frame(up, date(2024, 2, 20))["cumulative_return"]
+    row = _frame(up, date(2024, 2, 20), "")["cumulative_return"]
     assert (row["value"], row["status"], row["reason"]) == (None, "insufficient_data", "no_opening_state")
 
 
@@ -181,7 +181,7 @@ def test_net_pnl_is_realized_and_unrealized_after_fees(
     before, first = equity.loc[:day].index[-21:][:2]
     realized = sum(gross for traded, gross in book.closed if first <= traded <= day)
     fees = sum(fee for traded, fee in book.fees if first <= traded <= day)
-    frame = _frame(up, day)
+    frame = _frame(up, day, "")
     assert frame["unrealized_pnl"]["value"] == pytest.approx(float(book.unrealized[day]), abs=1e-6)
     expected = realized + book.unrealized[day] - book.unrealized[before] - fees
     assert frame["net_pnl"]["value"] == pytest.approx(float(expected), abs=1e-6)
@@ -193,7 +193,7 @@ def test_exposure_agrees_with_the_positions_file(loaded: tuple[RunningUp, Book, 
         rows = {row["date"]: row for row in csv.DictReader(file)}
     for day in MOMENTS:
         values = [Decimal(rows[day.isoformat()][symbol]) for symbol in SYMBOLS]
-        frame = _frame(up, day)
+        frame = _frame(up, day, "")
         gross = float(sum(abs(v) for v in values))
         assert frame["gross_exposure"]["value"] == pytest.approx(gross, abs=1e-6)
         assert frame["net_exposure"]["value"] == pytest.approx(float(sum(values)), abs=1e-6)

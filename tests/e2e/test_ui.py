@@ -431,9 +431,8 @@ def _work(shown: Tab, seconds: float) -> tuple[float, float]:
     return (after["TaskDuration"] - before["TaskDuration"]) / (ended - began), after["JSHeapUsedSize"] / 1e6
 
 
-@pytest.mark.parametrize(
-    ("seconds", "most_megabytes"), [(15, 5), pytest.param(240, 3, marks=pytest.mark.slow)], ids=["brief", "long"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("seconds", "most_megabytes"), [(15, 5), (240, 3)], ids=["brief", "long"])
 def test_fifty_strategies_leave_the_browser_at_ease(
     up: RunningUp, browser: Browser, seconds: float, most_megabytes: float
 ) -> None:

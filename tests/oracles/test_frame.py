@@ -58,6 +58,7 @@ def test_json_has_the_unrounded_values_of_a_strategy_given_by_name(
     assert "no_source_rows" in printed
 
 
+@pytest.mark.slow
 def test_three_hundred_accounts_have_a_frame(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(300):
         world.order(Order("buy", D(1), D(10), after(-10), account=f"account-{number}"))
