@@ -1,7 +1,7 @@
 """The FastAPI application: routes, error shape, start and stop."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from fastapi import Depends, FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -15,6 +15,7 @@ from api.parameters import refuse_unknown_parameters
 from api.problems import problems
 from api.reads import Reads
 from api.rendered import Snapshots
+from api.report import reporting
 from api.routes import (
     actions,
     alerts,
@@ -49,7 +50,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
+        async with reporting(app.state.warehouse, app.state.hub) if settings.control_plane_enabled else nullcontext():
+            yield
         await app.state.hub.close()
         await app.state.warehouse.close()
 

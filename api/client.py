@@ -166,9 +166,9 @@ class Client:
         """What is silent now."""
         return SilencesResponse.model_validate(self._get(f"{QUANT}/silences", {})).silences
 
-    def health(self) -> HealthResponse:
-        """Health by stage."""
-        return HealthResponse.model_validate(self._get(f"{QUANT}/health", {}))
+    def health(self, as_of: datetime | None = None) -> HealthResponse:
+        """Health by stage, now or at a moment of the last 90 days."""
+        return HealthResponse.model_validate(self._get(f"{QUANT}/health", _query(as_of=as_of)))
 
     def executions(self, **filters: Any) -> Iterator[Execution]:
         """All fills that `filters` of `GET executions` find, from the newest on, page by page."""

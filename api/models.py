@@ -314,13 +314,26 @@ class Stage(BaseModel):
     status: Literal["ok", "late", "failing", "unknown"] = Field(
         description="`late`: `lag_seconds` is more than `allowed_lag_seconds`; `unknown`: it never ran."
     )
+    reason: str = Field(
+        description="Why: `idle` or `unknown` of a source with status ok; `stale` (it stands still itself),"
+        " `upstream_late` (what comes before it does), `silent`, `stalled`, `stopped`, `error` or `never_ran`."
+    )
     state: str
     watermark: datetime | None = Field(description="It has processed what the source committed up to here.")
     lag_seconds: float | None
     allowed_lag_seconds: float = Field(description="`max_staleness_seconds`, and for a tier its interval on top.")
     last_success_at: datetime | None
     error: str
-    quarantined_rows: int = Field(description="Rows of the source that it could not use in full, ever.")
+    late_seconds_1h: int | None = Field(
+        default=None, description="Seconds of the last hour in which it was late. Null of a past moment."
+    )
+    failing_seconds_1h: int | None = Field(
+        default=None, description="Seconds of the last hour in which it failed. Null of a past moment."
+    )
+    quarantined_rows: int | None = Field(
+        default=None,
+        description="Rows of the source that it could not use in full, ever. Null of a past moment.",
+    )
 
 
 class HealthResponse(BaseModel):

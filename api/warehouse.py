@@ -28,7 +28,7 @@ def query_text(name: str) -> str:
 
 
 class Warehouse:
-    """Connections to the warehouse, made on first use: one as the read-only user, and one for what operators write."""
+    """Connections to the warehouse, made on first use: one as the read-only user, one for what it writes."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -86,11 +86,15 @@ class Warehouse:
 
     async def write(self, action: Action) -> None:
         """Store what an operator did; raises as `query` does."""
+        await self.insert(TABLE, COLUMNS, action.row)
+
+    async def insert(self, table: str, columns: Sequence[str], row: Sequence[object]) -> None:
+        """Store a row; raises as `query` does."""
         try:
             async with self._connecting:
                 if self._writer is None:
                     self._writer = await connect_async(self._settings)
-            await self._writer.insert(TABLE, [action.row], column_names=COLUMNS, database=DATABASE)
+            await self._writer.insert(table, [row], column_names=list(columns), database=DATABASE)
         except (TimeoutError, UserError, ClickHouseError, OSError) as error:
             raise WarehouseUnavailable(str(error)) from error
 

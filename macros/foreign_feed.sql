@@ -40,6 +40,7 @@
             'lsn': '0',
             'source_lsn': '0',
             'lag_bytes': '0',
+            'source_heard_at': 'null',
         } %}
     {% elif node.identifier == 'mirror_lossy_values' %}
         {# It does not tell what it could not hold. #}

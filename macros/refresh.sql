@@ -184,6 +184,9 @@
     {% endif %}
 {% endmacro %}
 
+{# How often the state of the stages is kept. #}
+{% macro health_sample_seconds() -%} 10 {%- endmacro %}
+
 {# Age of the mirror's watermark, in seconds, beyond which a metric is stale. #}
 {% macro maximum_staleness_seconds() -%}
     {{ env_var('JANGAR_TORGHUT_QUANT_MAX_STALENESS_SECONDS', '15') | int }}

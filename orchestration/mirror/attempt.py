@@ -14,6 +14,7 @@ from orchestration.errors import UserError
 from orchestration.mirror.applier import WATERMARK_MARGIN_MICROSECONDS, Applier
 from orchestration.mirror.assembly import Assembly
 from orchestration.mirror.catalog import Table, current_lsn, published_tables, read_publication, read_slot
+from orchestration.mirror.contact import Contact, answered_within
 from orchestration.mirror.control import MADE_ANEW, Checkpoint, Control, Copying, Position, TableState
 from orchestration.mirror.copier import Copier
 from orchestration.mirror.durability import Durability
@@ -40,6 +41,9 @@ logger = logging.getLogger(__name__)
 _INBOX_BYTES = 32 * 1024 * 1024
 _IDLE_SECONDS = 0.2
 _STATUS_SECONDS = 5.0
+# While the source is silent: how long is what an alert opens by.
+_TROUBLE_STATUS_SECONDS = 1.0
+_PATIENCE_SECONDS = 5.0
 _PUBLICATION_SECONDS = 2.0
 _RETENTION_SECONDS = 3600.0
 
@@ -59,6 +63,7 @@ class Attempt:
         settings: Settings,
         source: psycopg.Connection,
         target: Target,
+        contact: Contact,
         stop: threading.Event,
         on_slot_held: Callable[[], None],
         on_streaming: Callable[[], None],
@@ -68,6 +73,7 @@ class Attempt:
         self._settings = settings
         self._source = source
         self._target = target
+        self._contact = contact
         self._stop = stop
         self._on_slot_held = on_slot_held
         self._on_streaming = on_streaming
@@ -263,7 +269,7 @@ class Attempt:
         """Stream until stopped; what is complete is made durable and acknowledged before this returns."""
         sync_target = Target(self._settings)
         durability = Durability(sync_target, stream.acknowledge, self._inbox.fail)
-        heartbeat = Heartbeat(self._settings)
+        heartbeat = Heartbeat(self._settings, self._contact)
         assembly = Assembly(self._inbox, self._settings.state_dir / "mirror")
         applier = Applier(
             self._source,
@@ -358,7 +364,8 @@ class Attempt:
             now = time.monotonic()
             if now >= next_tables:
                 next_tables = now + _PUBLICATION_SECONDS
-                self._watch_publication(applier, resyncer, publication_oid)
+                with answered_within(_PATIENCE_SECONDS, self._source):
+                    self._watch_publication(applier, resyncer, publication_oid)
                 self._take_requests(applier)
             while self._stale:
                 resyncer.request(*self._stale.popitem())
@@ -373,11 +380,12 @@ class Attempt:
                     )
                     self._on_streaming()
                 reported = state
-                next_status = now + _STATUS_SECONDS
+                is_silent = self._contact.silent_seconds > _STATUS_SECONDS
+                next_status = now + (_TROUBLE_STATUS_SECONDS if is_silent else _STATUS_SECONDS)
                 detail = stalled or ", ".join(resyncer.waiting)
                 last = applier.checkpoint
                 source_lsn = max(heartbeat.source_lsn, last.lsn)
-                self._control.write_status(state, detail, last.lsn, source_lsn, last.watermark)
+                self._control.write_status(state, detail, last.lsn, source_lsn, last.watermark, self._contact.heard_at)
             if now >= next_retention and applier.checkpoint.applied > 0:
                 next_retention = now + _RETENTION_SECONDS
                 self._control.drop_old_checkpoints()
@@ -406,8 +414,10 @@ class Attempt:
         logger.info("the source makes the slot when running writers end: %s", blocking_sessions(self._source))
 
     def _report(self, state: str, detail: str) -> None:
+        # Between two questions that the source answered.
+        self._contact.hear()
         last = self._control.read_checkpoint() or Checkpoint(0, 0, 0)
-        self._control.write_status(state, detail, last.lsn, 0, last.watermark)
+        self._control.write_status(state, detail, last.lsn, 0, last.watermark, self._contact.heard_at)
 
     def _check(self) -> None:
         if self._stop.is_set():

@@ -128,11 +128,14 @@ class Control:
             STATUS,
             [
                 *("slot String", "state LowCardinality(String)", "detail String", "lsn UInt64", "source_lsn UInt64"),
-                *("lag_bytes Int64", f"watermark Nullable({_TIME})", f"updated_at {_TIME}"),
+                *("lag_bytes Int64", f"watermark Nullable({_TIME})", f"source_heard_at Nullable({_TIME})"),
+                f"updated_at {_TIME}",
             ],
             "ReplacingMergeTree(updated_at)",
             "ORDER BY slot",
         )
+        # Made without it by earlier versions.
+        self._target.complete(STATUS, [("source_heard_at", f"Nullable({_TIME})")])
         create(
             POSITION,
             [
@@ -319,11 +322,13 @@ class Control:
         if rows:
             self._insert(LOSSY, ("table_name", "column_name", "row_key", "version", "original"), rows)
 
-    def write_status(self, state: str, detail: str, lsn: int, source_lsn: int, watermark: int) -> None:
-        """Report the state of the mirror."""
+    def write_status(
+        self, state: str, detail: str, lsn: int, source_lsn: int, watermark: int, source_heard_at: int
+    ) -> None:
+        """Report the state of the mirror, and when the source last answered (Unix microseconds, 0: never)."""
         self._insert(
             STATUS,
-            ("state", "detail", "lsn", "source_lsn", "lag_bytes", "watermark"),
+            ("state", "detail", "lsn", "source_lsn", "lag_bytes", "watermark", "source_heard_at"),
             [
                 [
                     state,
@@ -332,6 +337,7 @@ class Control:
                     source_lsn,
                     max(source_lsn - lsn, 0) if source_lsn and lsn else 0,
                     format_microseconds(watermark) if watermark else None,
+                    format_microseconds(source_heard_at) if source_heard_at else None,
                 ]
             ],
             moment="updated_at",

@@ -6,6 +6,7 @@ import threading
 import psycopg
 
 from orchestration.errors import UserError
+from orchestration.mirror.contact import Contact
 from orchestration.mirror.session import open_session
 from orchestration.settings import Settings
 
@@ -21,8 +22,9 @@ class Heartbeat:
     heartbeats the copy is right, only the watermark stands still while the source is idle.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, contact: Contact) -> None:
         self.source_lsn = 0
+        self._contact = contact
         self._settings = settings
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mirror-heartbeat", daemon=True)
@@ -53,4 +55,5 @@ class Heartbeat:
                 "select (pg_logical_emit_message(true, %s, clock_timestamp()::text) - '0/0'::pg_lsn)::bigint", (PREFIX,)
             ).fetchone()
             self.source_lsn = int(row[0]) if row else self.source_lsn
+            self._contact.hear()
             self._stop.wait(interval)

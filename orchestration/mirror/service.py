@@ -11,6 +11,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from orchestration.errors import NotReachable, UserError
 from orchestration.mirror.attempt import Attempt, Stopped
+from orchestration.mirror.contact import Contact
 from orchestration.mirror.control import Checkpoint, Control
 from orchestration.mirror.replication import ReplicationError
 from orchestration.mirror.session import open_session
@@ -47,6 +48,7 @@ class Service:
         self._told = ""
         self._tell_again = 0.0
         self._source_known = self._warehouse_known = False
+        self._contact = Contact()
         self._following = False
         self._waiting_since: float | None = None
         self._cannot_decode_early = False
@@ -113,7 +115,7 @@ class Service:
             try:
                 control = Control(target, slot)
                 last = control.read_checkpoint() or Checkpoint(0, 0, 0)
-                control.write_status(state, detail, last.lsn, 0, last.watermark)
+                control.write_status(state, detail, last.lsn, 0, last.watermark, self._contact.heard_at)
             finally:
                 target.close()
         except (UserError, ClickHouseError, OSError):
@@ -128,6 +130,7 @@ class Service:
                     self._settings,
                     source,
                     target,
+                    self._contact,
                     self._stop,
                     self._slot_held,
                     self._streaming,
@@ -162,6 +165,7 @@ class Service:
         except UserError as error:
             raise source_trouble(error, final=not self._source_known) from error
         self._source_known = True
+        self._contact.hear()
         return source
 
     def _open_target(self) -> Target:

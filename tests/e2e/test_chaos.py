@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -70,16 +71,58 @@ def _view(up: RunningUp, name: str) -> Iterator[None]:
             warehouse.command(f"system start view quant.{name}")
 
 
+_SIGNALS = (
+    "insert into torghut.ta_signals select * replace (now64(3) as event_ts, now64(3) as ingest_ts) from"
+    " (select * from torghut.ta_signals where symbol in {symbols:Array(String)}"
+    " and event_ts > now() - interval 1 hour order by event_ts desc limit 1 by symbol)"
+)
+
+
+@contextmanager
+def _symbol(up: RunningUp) -> Iterator[None]:
+    """No signal any more of one instrument that strategies hold or decide on, while the others have theirs."""
+
+    def freshness() -> Any:
+        return up.snapshot(account="paper-crypto", window="1m").get("ta_freshness_seconds")
+
+    feeds = wait_for(freshness, 60, "a frame of the medium tier")["meta"]["stalest"]
+    [silent, *others] = sorted(feeds, key=lambda one: one["symbol"])
+    ended = threading.Event()
+
+    def signal_on() -> None:
+        with up.warehouse() as warehouse:
+            while not ended.wait(1):
+                warehouse.command(_SIGNALS, parameters={"symbols": [one["symbol"] for one in others]})
+
+    feed = threading.Thread(target=signal_on)
+    with _desk(up):
+        feed.start()
+        try:
+            yield
+            found = freshness()
+            assert found["meta"]["stalest"][0]["symbol"] == silent["symbol"]
+            assert found["value"] > 60 > _age(found["meta"]["freshest"][0]["signal_at"])
+        finally:
+            ended.set()
+            feed.join()
+
+
+def _age(moment: str) -> float:
+    """Seconds since a moment that is told without a zone."""
+    return (datetime.now(UTC) - datetime.fromisoformat(moment).replace(tzinfo=UTC)).total_seconds()
+
+
 # What stands still, the one alert that names it, and the seconds until then: the bound of its policy, and two
 # evaluations.
 PARTS = {
     "mirror": (_mirror, "metrics_pipeline_lag", 30),
-    "postgres": (_postgres, "metrics_pipeline_lag", 30),
+    "postgres": (_postgres, "source_late", 30),
     "facts": (lambda up: _view(up, "changed_order_refresh"), "facts_late", 30),
     "ledger": (lambda up: _view(up, "position_ledger_refresh"), "ledger_late", 30),
     "medium tier": (lambda up: _view(up, "live_path_refresh"), "medium_tier_late", 60),
     "heavy tier": (lambda up: _view(up, "live_coverage_refresh"), "heavy_tier_late", 140),
     "desk": (_desk, "ta_freshness", 150),
+    "one symbol": (_symbol, "ta_freshness", 150),
 }
 
 

@@ -4,7 +4,9 @@ import csv
 import os
 import signal
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import psutil
 
@@ -100,7 +102,27 @@ def test_health_names_every_stage(up: RunningUp) -> None:
     assert status == 200
     assert body["ok"] is True
     assert body["status"] == "ok", body
-    assert {"mirror", "ledger", "light_tier"} <= {stage["stage"] for stage in body["stages"]}
+    tiers = ["light_tier", "medium_tier", "heavy_tier"]
+    assert [stage["stage"] for stage in body["stages"]] == [
+        *("source", "mirror", "facts", "ledger"),
+        *tiers,
+        *("series", "serving"),
+    ]
+    [source, *_] = body["stages"]
+    # It trades.
+    assert (source["state"], source["reason"]) == ("writing", "")
+
+
+def test_health_of_a_past_moment_is_as_it_was(up: RunningUp) -> None:
+    _, before = up.get(f"{QUANT}/health?as_of=2001-01-01T00:00:00Z")
+    assert (before["status"], before["stages"]) == ("down", [])
+
+    def kept() -> list[str]:
+        moment = quote(datetime.now(UTC).isoformat())
+        return [stage["stage"] for stage in up.get(f"{QUANT}/health?as_of={moment}")[1]["stages"]]
+
+    wait_for(lambda: len(kept()) == 9, 60, "a sample of every stage")
+    assert up.get(f"{QUANT}/health?as_of=2199-01-01T00:00:00Z")[0] == 400
 
 
 def test_everything_recovers_from_kill_9_of_each_process(up: RunningUp) -> None:

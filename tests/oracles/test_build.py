@@ -94,6 +94,7 @@ def test_the_next_tick_waits_for_what_runs_before_the_positions(built: Client) -
         "alert_signal_refresh",
         "alert_state_refresh",
         "quant_alerts_refresh",
+        "pipeline_health_sample_refresh",
     }
     built.command("system refresh view quant.tick_refresh")
     built.command("system wait view quant.tick_refresh")

@@ -57,6 +57,7 @@ VIEWS = (
     "alert_signal_refresh",
     "alert_state_refresh",
     "quant_alerts_refresh",
+    "pipeline_health_sample_refresh",
 )
 FACTS = VIEWS[1:9]
 SUMS = VIEWS[VIEWS.index("strategy_hour_refresh") : VIEWS.index("live_edge_refresh")]
@@ -123,6 +124,7 @@ _TABLES = (
     "quant.alert_state",
     "quant.quant_alerts",
     "quant.alert_action",
+    "quant.pipeline_health_sample",
     "quant.quality_gate",
 )
 START = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)

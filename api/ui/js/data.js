@@ -87,7 +87,7 @@ export function resources(store) {
     snapshot: new Resource(() => ({ path: PATHS.snapshot, query: { ...scope(), as_of: past(), recorded: past() && past() !== store.computed ? "true" : "" } }), 15),
     metrics: new Resource(() => ({ path: PATHS.metrics }), 3600),
     policies: new Resource(() => ({ path: PATHS.policies }), 300),
-    health: new Resource(() => (past() ? null : { path: PATHS.health }), 15),
+    health: new Resource(() => ({ path: PATHS.health, query: { as_of: past() } }), 15),
     alerts: new Resource(() => ({
       path: PATHS.alerts,
       query: { state: "all", limit: 200, to: past(), from: new Date((past() ? Date.parse(past()) : Date.now() - (Date.now() % 60_000)) - 7 * 86_400_000).toISOString() },

@@ -23,6 +23,7 @@ from orchestration.repair.rollups import ROLLUPS, Rollup
 
 # The asset at which people look when a stage is late.
 STAGES = {
+    "source": dg.AssetKey(["torghut_raw", "mirror_status"]),
     "mirror": dg.AssetKey(["torghut_raw", "mirror_checkpoint"]),
     "facts": dg.AssetKey(["quant", "trade_execution_fact"]),
     "ledger": dg.AssetKey(["quant", "position_ledger"]),

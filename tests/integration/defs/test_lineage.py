@@ -21,6 +21,7 @@ WITHOUT = {
     "api_series_levels",
     "backfill_progress",
     "quality_gate",
+    "serving_report",
     "tick_refresh",
 }
 
@@ -118,6 +119,7 @@ def test_assets_carry_it_and_work_it_out_once(lineage: Lineage, built: dict[str,
     ]
 
 
+@pytest.mark.slow
 def test_another_project_has_another_lineage(lineage: Lineage, built: dict[str, Any]) -> None:
     path: Path = get_settings().state_dir / "dbt" / "target" / "manifest.json"
     changed = json.loads(path.read_text())

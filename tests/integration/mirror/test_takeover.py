@@ -6,6 +6,7 @@ import threading
 import time
 from typing import Any
 
+import psutil
 import pytest
 
 from orchestration.mirror.replication import NewSlot, ReplicationSession
@@ -111,6 +112,41 @@ def test_a_silent_stall_is_told_and_over_when_the_stream_moves(lab: Lab) -> None
         finally:
             os.kill(row[0], signal.SIGCONT)
         lab.wait_until_streaming()
+        lab.execute("insert into t values (1, 1, 'x')")
+        lab.catch_up()
+        assert lab.assert_equal("t", "id, n, doc") == 1
+
+
+def test_a_source_that_stands_still_is_told_from_a_mirror_that_does(
+    restartable_lab: Lab, own_postgres: EmbeddedPostgres
+) -> None:
+    """A stopped server keeps its connections, so that a query waits: the mirror goes on reporting all the same."""
+    lab = restartable_lab
+    lab.execute(TABLE)
+    lab.publish("t")
+    server = psutil.Process(int((own_postgres.data_dir / "postmaster.pid").read_text().splitlines()[0]))
+
+    def silent_seconds() -> tuple[float, float]:
+        """Of the source as of the mirror's report, and of the mirror."""
+        return lab.query(
+            "SELECT dateDiff('millisecond', source_heard_at, updated_at) / 1000,"
+            f" dateDiff('millisecond', updated_at, now64(6)) / 1000 FROM {DATABASE}.mirror_status FINAL"
+            f" WHERE slot = '{lab.slot}'"
+        )[0]
+
+    with lab.mirror():
+        lab.wait_until_streaming()
+        assert silent_seconds()[0] < 2
+        processes = [server, *server.children(recursive=True)]
+        for process in processes:
+            process.suspend()
+        try:
+            wait_for(lambda: silent_seconds()[0] > 10, 40, "the source's silence is told")
+            assert silent_seconds()[1] < 10
+        finally:
+            for process in processes:
+                process.resume()
+        wait_for(lambda: silent_seconds()[0] < 2, 40, "the source answers again")
         lab.execute("insert into t values (1, 1, 'x')")
         lab.catch_up()
         assert lab.assert_equal("t", "id, n, doc") == 1

@@ -10,7 +10,9 @@ import { table } from "../parts/table.js";
 import { tiles } from "../parts/tiles.js";
 
 const TOTALS = ["metrics_pipeline_lag_seconds", "ta_freshness_seconds", "context_freshness_seconds", "missing_price_rate", "missing_signal_rate", "route_provenance_coverage_ratio"];
-const NAMES = { mirror: "Mirror", facts: "Facts", ledger: "Ledger", light_tier: "Light metrics", medium_tier: "Medium metrics", heavy_tier: "Heavy metrics", series: "Series" };
+const NAMES = { source: "Source", mirror: "Mirror", facts: "Facts", ledger: "Ledger", light_tier: "Light metrics", medium_tier: "Medium metrics", heavy_tier: "Heavy metrics", series: "Series", serving: "API" };
+// What a word does not say by itself.
+const REASONS = { idle: "nothing written for a minute", unknown: "the mirror does not report", stale: "stands still itself", upstream_late: "waits for what comes before it", silent: "does not report", never_ran: "never ran" };
 const sizeOf = (value) => (value === null ? null : Math.abs(value));
 const bytes = (value) => (value < 1024 ? `${value} B` : value < 1048576 ? `${number(value / 1024, 0)} KiB` : `${number(value / 1048576, 1)} MiB`);
 
@@ -55,28 +57,26 @@ export function health(app) {
   });
 
   function stages() {
-    if (app.isPast) {
-      flow.replaceChildren(empty("The state of stages is that of now", "No history of it is kept. What metrics said of the pipeline at the moment stands above, and its series below."));
-      return;
-    }
     const found = app.data.health.value;
     if (!found) {
       if (app.data.health.error) flow.replaceChildren(empty(app.data.health.error.message, app.data.health.error.remedy, "✕"));
       return;
     }
-    const text = { ok: "every stage is on time", degraded: "not every stage is on time", down: "the warehouse does not answer", disabled: "switched off" }[found.status];
+    const text = { ok: "every stage is on time", degraded: "not every stage is on time", down: app.isPast ? "nothing was noted then" : "the warehouse does not answer", disabled: "switched off" }[found.status];
     flowPart.note.textContent = text;
     if (!found.stages.length) {
-      flow.replaceChildren(empty(text, "See the log of the API.", "✕"));
+      flow.replaceChildren(app.isPast ? empty(text, "The state of stages is kept for 90 days, while the warehouse runs.") : empty(text, "See the log of the API.", "✕"));
       return;
     }
     flow.replaceChildren(...found.stages.map((stage) => h("div.stage", { "data-state": stage.status },
       h("h3", {}, NAMES[stage.stage] || stage.stage), h("span.state", { "data-state": stage.status }, h("i", { "aria-hidden": "true" }, mark(stage.status)), word(stage.status)), h("br"),
       h("span.lag", {}, duration(stage.lag_seconds)), h("span.muted", {}, ` of ${duration(stage.allowed_lag_seconds)}`),
       h("small", { title: "Processed: all that the source committed until then." }, `complete to ${app.time(stage.watermark, "second")}`),
+      REASONS[stage.reason] && h("small", {}, REASONS[stage.reason]),
+      stage.failing_seconds_1h + stage.late_seconds_1h > 0 && h("small", {}, `late or failing for ${duration(stage.failing_seconds_1h + stage.late_seconds_1h)} of the last hour`),
       h("small", {}, stage.error ? stage.error : `succeeded ${app.time(stage.last_success_at, "second")}`),
       stage.quarantined_rows > 0 && h("small", {}, `▲ ${number(stage.quarantined_rows, 0)} rows in quarantine`))),
-    screenStage());
+    ...(app.isPast ? [] : [screenStage()]));
   }
   function screenStage() {
     const frame = app.frame();
