@@ -39,6 +39,23 @@ asof left join
     {{ ref("trading_session") }} as session
     on frame.calendar = session.calendar
     and frame.as_of >= session.opens_at
+union all
+select
+    'health' as subject,
+    signal,
+    '' as strategy_id,
+    account,
+    '' as window,
+    as_of,
+    value,
+    reason,
+    is_open,
+    toUInt64(toUnixTimestamp64Milli(as_of)) as seen
+from {{ ref("alert_signal_sample") }}
+where
+    as_of >= {since:DateTime64(3)}
+    and as_of <= {until:DateTime64(3)}
+    and signal in (select arrayJoin({policies:Array(Tuple({{ types | join(", ") }}))}) .3)
 {%- endset -%}
 with
     judged as ({{ alert_judgements(stored, alert_policies_of(given)) }}),
@@ -118,6 +135,7 @@ window
     transition.observed as observed,
     transition.opened_at as opened_at,
     transition.peak as peak,
+    transition.evidence[1] .1 as breached_at,
     transition.reason as reason
 from folded
 array join memory.transitions as transition

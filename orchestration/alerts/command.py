@@ -32,6 +32,8 @@ from orchestration.transform.frame import (
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
+    from orchestration.alerts.policies import Policy
+
 alerts = typer.Typer(help="Show alerts, acknowledge them, and silence what is known.", no_args_is_help=True)
 
 _COLOURS = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
@@ -163,7 +165,7 @@ def rehearse(
 ) -> None:
     """Show which alerts other policies would have opened over stored history, beside those of today.
 
-    Only metrics: of the pipeline's signals no history is kept. What an open cause would have inhibited is counted.
+    Over stored metrics and, for ninety days, signals of the pipeline.
 
         jangar-quant alerts rehearse --policies new.csv --from 2026-01-26
     """
@@ -177,8 +179,9 @@ def rehearse(
     with _warehouse() as client:
         rows = client.query("select * from quant.alert_policies").named_results()
         current = [Policy.model_validate({**row, "session_gated": str(row["session_gated"])}) for row in rows]
+        _check_signals(client, proposed)
         then, now = run(client, proposed, first, last), run(client, current, first, last)
-    names = sorted({p.policy_id for p in (*proposed, *current) if p.subject == "metric"})
+    names = sorted({p.policy_id for p in (*proposed, *current)})
     today = {episode.key for episode in now.episodes}
     tomorrow = {episode.key for episode in then.episodes}
     if output is Format.json:
@@ -207,6 +210,26 @@ def rehearse(
         )
     console.print(f"[dim]{stamp(first)} .. {stamp(last)}[/]", soft_wrap=True)
     console.print(table)
+
+
+def _check_signals(client: Client, policies: list[Policy]) -> None:
+    """Raise UserError where a policy looks at what does not exist: it would never open."""
+    metrics = {row[0] for row in client.query("select metric_name from quant.metric_definitions").result_rows}
+    windows = {row[0] for row in client.query("select window from quant.metric_windows").result_rows}
+    signals = {
+        row[0]
+        for row in client.query(
+            "select signal from quant.alert_signal where subject = 'health'"
+            " union distinct select signal from quant.alert_policies where subject = 'health'"
+        ).result_rows
+    }
+    for policy in policies:
+        if policy.signal not in (metrics if policy.subject == "metric" else signals):
+            raise UserError(f"{policy.policy_id}: there is no {policy.subject} {policy.signal}.", "See docs/alerts.md.")
+        if policy.subject == "metric" and policy.window not in windows:
+            raise UserError(
+                f"{policy.policy_id}: there is no window {policy.window}.", f"One of {', '.join(sorted(windows))}."
+            )
 
 
 def _table(rows: list[dict[str, Any]]) -> Table:

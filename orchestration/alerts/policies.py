@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from orchestration.errors import UserError
 
@@ -25,8 +25,8 @@ class Policy(BaseModel):
     comparison: Literal["above", "below", "abs_above", "abs_below"]
     threshold: float
     clear_threshold: float
-    open_after: int
-    clear_after: int
+    open_after: int = Field(ge=1)
+    clear_after: int = Field(ge=1)
     severity: Literal["critical", "warning", "info"]
     category: Literal["strategy", "data"]
     session_gated: Literal["0", "1"]
@@ -34,6 +34,18 @@ class Policy(BaseModel):
     inhibited_by: str = ""
     runbook: str = ""
     description: str = ""
+
+    @property
+    def causes(self) -> list[str]:
+        """Policies whose open episodes explain this one."""
+        return self.inhibited_by.split()
+
+    @model_validator(mode="after")
+    def _can_end(self) -> Policy:
+        is_above = self.comparison.endswith("above")
+        if self.clear_threshold > self.threshold if is_above else self.clear_threshold < self.threshold:
+            raise ValueError(f"clear_threshold is {'above' if is_above else 'below'} the threshold")
+        return self
 
     def row(self) -> tuple[str | float | int, ...]:
         """The columns that a rehearsal needs, in its order."""
@@ -58,8 +70,8 @@ def read_policies(path: Path) -> list[Policy]:
             found.append(Policy.model_validate(row))
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            message = f"{path}, line {line}, {where}: {first['msg']}."
+            where = ", ".join([f"{path}", f"line {line}", *(str(part) for part in first["loc"])])
+            message = f"{where}: {first['msg'].removeprefix('Value error, ')}."
             raise UserError(message, "docs/alerts.md lists the columns.") from None
     if not found:
         raise UserError(f"{path} has no policies.", "Give a CSV file like seeds/alert_policies.csv.")
@@ -67,4 +79,7 @@ def read_policies(path: Path) -> list[Policy]:
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise UserError(f"{path} has {', '.join(doubled)} twice.", "policy_id is the name of a policy.")
+    unknown = sorted({cause for policy in found for cause in policy.causes} - set(names))
+    if unknown:
+        raise UserError(f"{path}: inhibited_by names {', '.join(unknown)}.", "Name policies of the same file.")
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -56,12 +56,9 @@ class Rehearsal:
 
 
 def rehearse(client: Client, policies: list[Policy], start: datetime, end: datetime) -> Rehearsal:
-    """Run policies over the metrics that are stored of a time.
-
-    What a cause would have inhibited counts, and signals of the pipeline, of which no history is kept, do not.
-    """
+    """Run policies over the metrics and the signals of the pipeline that are stored of a time."""
     rows = client.query(
-        "select policy_id, strategy_id, account, window, alert_id, state, transition_at, opened_at, peak"
+        "select policy_id, strategy_id, account, window, alert_id, state, transition_at, opened_at, breached_at, peak"
         " from quant.alert_rehearsal(since = {since:String}, until = {until:String}, policies = "
         + _literal(policies)
         + ") order by transition_at, alert_id",
@@ -70,21 +67,41 @@ def rehearse(client: Client, policies: list[Policy], start: datetime, end: datet
     told: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         told[row["alert_id"]].append(row)
-    found = Rehearsal(start, end)
+    episodes = []
+    breaches: dict[str, list[tuple[datetime, datetime]]] = defaultdict(list)
     for changes in told.values():
         last = changes[-1]
-        found.episodes.append(
-            Episode(
-                last["policy_id"],
-                last["strategy_id"],
-                last["account"],
-                last["window"],
-                last["opened_at"].replace(tzinfo=UTC),
-                last["transition_at"].replace(tzinfo=UTC) if last["state"] == "resolved" else None,
-                last["peak"],
-            )
+        episode = Episode(
+            last["policy_id"],
+            last["strategy_id"],
+            last["account"],
+            last["window"],
+            last["opened_at"].replace(tzinfo=UTC),
+            last["transition_at"].replace(tzinfo=UTC) if last["state"] == "resolved" else None,
+            last["peak"],
         )
+        episodes.append(episode)
+        breaches[episode.policy_id].append((last["breached_at"].replace(tzinfo=UTC), episode.resolved_at or end))
+    causes = {policy.policy_id: [span for cause in policy.causes for span in breaches[cause]] for policy in policies}
+    found = Rehearsal(start, end)
+    for episode in episodes:
+        if begun := _uninhibited(episode, causes[episode.policy_id], end):
+            found.episodes.append(begun)
     return found
+
+
+def _uninhibited(episode: Episode, causes: list[tuple[datetime, datetime]], end: datetime) -> Episode | None:
+    """The episode from when no cause explains it any more; None when it is over by then.
+
+    A cause explains from its first breach, before its own episode opens, as in the evaluation.
+    """
+    opened_at = episode.opened_at
+    for since, until in sorted(causes):
+        if since <= opened_at < until:
+            opened_at = until
+    if opened_at == episode.opened_at:
+        return episode
+    return replace(episode, opened_at=opened_at) if opened_at < (episode.resolved_at or end) else None
 
 
 def _literal(policies: list[Policy]) -> str:

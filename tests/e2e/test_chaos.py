@@ -1,5 +1,6 @@
 """One part of the pipeline stands still: the one alert that names it opens, nothing else does, and it ends."""
 
+import json
 import os
 import signal
 import threading
@@ -15,6 +16,7 @@ import pytest
 from tests.e2e.running import IS_CROWDED, QUANT, SLOW_PACE, RunningUp
 from tests.waiting import wait_for
 
+POLICIES = "seeds/alert_policies.csv"
 LATE = {"light_tier_late", "medium_tier_late", "heavy_tier_late", "series_late"}
 
 
@@ -119,8 +121,10 @@ PARTS = {
     "postgres": (_postgres, "source_late", 30),
     "facts": (lambda up: _view(up, "changed_order_refresh"), "facts_late", 30),
     "ledger": (lambda up: _view(up, "position_ledger_refresh"), "ledger_late", 30),
+    "light tier": (lambda up: _view(up, "live_position_refresh"), "light_tier_late", 30),
     "medium tier": (lambda up: _view(up, "live_path_refresh"), "medium_tier_late", 60),
     "heavy tier": (lambda up: _view(up, "live_coverage_refresh"), "heavy_tier_late", 140),
+    "series": (lambda up: _view(up, "series_light_refresh"), "series_late", 140),
     "desk": (_desk, "ta_freshness", 150),
     "one symbol": (_symbol, "ta_freshness", 150),
 }
@@ -173,6 +177,10 @@ def test_a_part_that_stands_still_is_one_alert(up: RunningUp, part: str) -> None
     recovered = datetime.fromisoformat(alert["resolved_at"]) - over
     print(f"{part}: {policy} {detected.total_seconds():.1f} s after, ended {recovered.total_seconds():.1f} s after")
     assert [alert["policy_id"] for alert in alerts()] == [policy]
+    # A rehearsal of the same policies tells the same.
+    answer = up.cli("alerts", "rehearse", "--policies", POLICIES, "--from", began.isoformat(), "--format", "json")
+    rehearsed = [episode for episode in json.loads(answer)["episodes"] if episode["policy_id"] == policy]
+    assert [datetime.fromisoformat(episode["opened_at"]) for episode in rehearsed] == [began + detected]
     history = up.get(f"{QUANT}/alerts/{identity}")[1]["history"]
     assert history[0]["state"] == "open"
     assert history[-1]["state"] == "resolved"

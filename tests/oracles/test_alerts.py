@@ -211,6 +211,55 @@ def test_a_rehearsal_tells_what_the_tick_would_have_told(world: World, tmp_path:
     assert found.pages_per_day(found.of("case_0")) == pytest.approx(1440)
 
 
+def test_a_rehearsal_replays_what_was_seen_of_the_pipeline(world: World, policies: None, tmp_path: Path) -> None:
+    health = {**DEFAULTS, "subject": "health", "window": "any", "account": "total"}
+    rows = [
+        {**health, "policy_id": "cause", "signal": "cause_age", "open_after": 2},
+        {**health, "policy_id": "effect", "signal": "effect_age", "inhibited_by": "cause"},
+        {**health, "policy_id": "short_effect", "signal": "short_age", "inhibited_by": "cause"},
+        {**health, "policy_id": "before", "signal": "before_age", "inhibited_by": "cause"},
+        {**health, "policy_id": "missing", "signal": "missing_age", "on_missing": "open"},
+    ]
+    seen: dict[str, list[float | None]] = {
+        "cause_age": [0, 9, 9, 9, 0, 0, 0, 0],
+        "effect_age": [0, 9, 9, 9, 9, 9, 9, 0],
+        "short_age": [0, 0, 9, 9, 0, 0, 0, 0],
+        "before_age": [9, 9, 9, 9, 0, 0, 0, 0],
+        "missing_age": [0, 0, None, None, None, 0, 0, 0],
+    }
+    signals = Signals(world)
+    signals.set_policies(rows)
+    start = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+    moments = [start + timedelta(seconds=5 * step) for step in range(8)]
+    for step, moment in enumerate(moments):
+        signals.evaluate(
+            [
+                signal("", step, values[step], subject="health", signal=name, window="", as_of=moment)
+                for name, values in seen.items()
+            ]
+        )
+        world.client.command("system refresh view quant.alert_signal_sample_refresh")
+        world.client.command("system wait view quant.alert_signal_sample_refresh")
+    told: dict[str, dict[str, datetime]] = {}
+    for row in signals.transitions():
+        told.setdefault(row["policy_id"], {})[row["state"]] = row["transition_at"].replace(tzinfo=UTC)
+    expected = {
+        "cause": (moments[2], moments[4]),
+        "effect": (moments[5], moments[7]),
+        "before": (moments[0], moments[4]),
+        "missing": (moments[2], moments[5]),
+    }
+    assert {name: (at["open"], at["resolved"]) for name, at in told.items()} == expected
+    file = tmp_path / "policies.csv"
+    lines = [",".join(str(row[name]) for name in ["policy_id", *DEFAULTS]) for row in rows]
+    file.write_text("\n".join([",".join(["policy_id", *DEFAULTS]), *lines]) + "\n")
+    found = rehearse(world.client, read_policies(file), start, start + timedelta(minutes=1))
+    # A rehearsal does not know the frame after the end of the cause, at which the evaluation begins to count.
+    expected["effect"] = (moments[4], moments[7])
+    assert {e.policy_id: (e.opened_at, e.resolved_at) for e in found.episodes} == expected
+    assert len(found.episodes) == len(expected)
+
+
 # New York opens at 9:30 and closes at 16:00, at 13:00 the day after Thanksgiving and on Christmas Eve; the clocks go on
 # 8 March and back on 1 November 2026. Source: the exchange's hours and calendar.
 SESSIONS = {
@@ -318,6 +367,9 @@ def test_a_file_of_policies_that_is_wrong_says_where(tmp_path: Path) -> None:
         (f"{header}\n{line.replace('above', 'over')}\n", "line 2, comparison"),
         (f"{header}\n{line.replace('5.0', 'five')}\n", "line 2, threshold"),
         (f"{header},more\n{line},1\n", "line 2, more"),
+        (f"{header}\n{line.replace('3.0', '6.0')}\n", "line 2: clear_threshold is above the threshold"),
+        (f"{header}\n{line.replace(',1,1,', ',0,1,')}\n", "line 2, open_after"),
+        (f"{header}\n{line.replace(',keep,', ',keep,q')}\n", "inhibited_by names q"),
     ]:
         file = tmp_path / "policies.csv"
         file.write_text(text)

@@ -92,6 +92,7 @@ def test_the_next_tick_waits_for_what_runs_before_the_positions(built: Client) -
         "context_review_refresh",
         "order_outcome_refresh",
         "alert_signal_refresh",
+        "alert_signal_sample_refresh",
         "alert_state_refresh",
         "quant_alerts_refresh",
         "pipeline_health_sample_refresh",

@@ -56,6 +56,7 @@ VIEWS = (
     "series_heavy_refresh",
     "alert_signal_refresh",
     "alert_state_refresh",
+    "alert_signal_sample_refresh",
     "quant_alerts_refresh",
     "pipeline_health_sample_refresh",
 )
@@ -121,6 +122,7 @@ _TABLES = (
     "quant.quant_metrics_series",
     "quant.backfill_progress",
     "quant.alert_signal",
+    "quant.alert_signal_sample",
     "quant.alert_state",
     "quant.quant_alerts",
     "quant.alert_action",
