@@ -48,8 +48,9 @@ slow: $(READY) ## Run the tests that take longer than `make test` can afford
 crash: $(READY) ## Kill mirror, warehouse and Postgres at random points (SEEDS=100 FIRST=1)
 	@SEEDS=$(SEEDS) FIRST=$(FIRST) exec $(RUN)/python -m pytest -v -m slow tests/integration/mirror/test_crash.py $(ARGS)
 
-chaos: $(READY) ## Stop one part of the pipeline at a time and see which alert opens
-	@exec $(RUN)/python -m pytest -n 0 -s -v -m "slow or not slow" tests/e2e/test_chaos.py -k "stands_still" $(ARGS)
+chaos: $(READY) ## Stop one part of the pipeline at a time, see which alert opens; kill API and warehouse under load
+	@exec $(RUN)/python -m pytest -n 0 -s -v -m "slow or not slow" tests/e2e/test_chaos.py tests/e2e/test_faults.py \
+		-k "stands_still or is_killed" $(ARGS)
 
 check: $(READY) ## Run every static gate and print a table
 	@exec $(RUN)/python -m tests.check $(ARGS)
