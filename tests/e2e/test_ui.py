@@ -360,7 +360,10 @@ def test_a_past_moment_is_shown_as_it_was(up: RunningUp, url: str, browser: Brow
         assert shown.state() == "replay"
         shown.wait(lambda: shown.value("trade_count") == f"{count:,.0f}", "the number of then")
         shown.page.keyboard.press("4")
-        shown.wait_for(".empty b", "The state of stages is that of now")
+        # The stages as they were then; this screen is not one of them.
+        shown.wait(lambda: shown.page.locator(".stage h3").count() == 9, "the stages of then")
+        assert shown.has(".stage h3", "Source")
+        assert not shown.has(".stage h3", "This screen")
         shown.page.keyboard.press("l")
         shown.wait(lambda: shown.state() == "live", "the present")
         assert "as_of" not in shown.page.url

@@ -20,7 +20,7 @@ from orchestration.replay.moments import MAXIMUM_MOMENTS, divide, moment_of, par
 from orchestration.replay.scope import Scope, frame_columns
 from orchestration.replay.verify import Sample, Verification, verify
 from orchestration.transform.frame import Format
-from orchestration.transform.on_demand import FRAME_SETTINGS, sql_moment
+from orchestration.transform.on_demand import FRAME_SETTINGS, frames_query, sql_moment
 from tests.oracles.world import FACTS, SUMS, TIERS, Order, World
 from tests.waiting import wait_for
 
@@ -82,6 +82,21 @@ def rows(world: World) -> list[tuple[Any, ...]]:
     columns = ", ".join(frame_columns(world.client))
     query = f"select {columns}, tier from quant.quant_metrics_series final where as_of != known_at order by all"
     return list(world.client.query(query).result_rows)
+
+
+@pytest.mark.parametrize("times", [2, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
+def test_a_frame_is_the_same_bytes_by_one_thread_and_by_eight(desk: World, times: int) -> None:
+    as_of = START + 45 * MINUTE
+    # Small blocks, so that eight threads have something to share.
+    shared = {"max_threads": 8, "max_block_size": 64, "merge_tree_min_rows_for_concurrent_read": 1}
+    query = f"select * from ({frames_query(desk.client, as_of)}) order by all"
+    moments = {"as_of": sql_moment(as_of), "known_at": sql_moment(datetime.now(UTC))}
+    found = set()
+    for number in range(times):
+        settings = {**FRAME_SETTINGS, **(shared if number % 2 else {})}
+        found.add(desk.client.raw_query(query, parameters=moments, settings=settings, fmt="RowBinary"))
+    [frame] = found
+    assert len(frame) > 100_000
 
 
 def test_a_backfill_writes_the_frames_of_its_moments(desk: World) -> None:

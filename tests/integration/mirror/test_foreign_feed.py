@@ -41,6 +41,8 @@ BUILD = [
     "run",
     "--select",
     "staging",
+    "serving_report",
+    "pipeline_health_sample",
     "quant_pipeline_health",
     "api_pipeline_health",
     "api_mirrors",
