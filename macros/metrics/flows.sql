@@ -1,7 +1,10 @@
 {# Rows (strategy_id, account, window_edge): what the fills and the trades of a scope add up to inside every window.
 
    A trade is all closing fills of one order in one instrument, stamped at the last of them, its profit net of its own
-   and of the entry's share of fees. #}
+   and of the entry's share of fees.
+
+   Hours that lie in the same windows are summed up before they are counted into each of them and into the four scopes:
+   row by row, the month of 200 strategy-accounts was 2.7 million rows. #}
 {% macro scope_flows() %}
     {%- set of_fills = sums_of_fills() -%} {%- set of_trades = sums_of_trades() -%}
     {%- set sums = of_fills + of_trades -%}
@@ -93,34 +96,50 @@
         scope .2 as account,
         window_edge,
         {%- for sum in sums %} sumIf({{ sum }}, is_inside) as {{ sum }}, {%- endfor %}
-        maxIf(parts.last_trade_at, is_inside) as last_trade_at,
-        max(parts.last_fill_at) as last_fill_at
+        maxIf(own.last_trade_at, is_inside) as last_trade_at,
+        max(own.last_fill_at) as last_fill_at
     from
         (
             select
-                parts.*,
+                *,
                 arrayJoin(range(toUInt8(1), toUInt8(8))) as window_edge,
-                edge.moments[window_edge + 1] as start_at,
-                multiIf(
-                    kind = 'trade',
-                    at > start_at,
-                    kind = 'row',
-                    at > start_at
-                    and (
-                        hour_at >= rolled_until
-                        or hour_at = toStartOfHour(start_at)
-                        or hour_at = toStartOfHour({{ as_of() }})
-                    ),
-                    kind = 'hour',
-                    hour_at > toStartOfHour(start_at),
-                    false
-                ) as is_inside,
-                arrayJoin(
-                    {{ scopes("toString(parts.strategy_id)", "toString(parts.account)") }}
-                ) as scope
-            from parts
-            inner join ({{ account_moments() }}) as edge on parts.account = edge.account
-        ) as parts
+                has(inside, window_edge) as is_inside,
+                arrayJoin({{ scopes("strategy", "member") }}) as scope
+            from
+                (
+                    select
+                        toString(parts.strategy_id) as strategy,
+                        toString(parts.account) as member,
+                        arrayFilter(
+                            (number, start_at) -> multiIf(
+                                kind = 'trade',
+                                at > start_at,
+                                kind = 'row',
+                                at > start_at
+                                and (
+                                    hour_at >= rolled_until
+                                    or hour_at = toStartOfHour(start_at)
+                                    or hour_at = toStartOfHour({{ as_of() }})
+                                ),
+                                kind = 'hour',
+                                hour_at > toStartOfHour(start_at),
+                                false
+                            ),
+                            range(toUInt8(1), toUInt8(8)),
+                            arraySlice(edge.moments, 2)
+                        ) as inside,
+                        {%- for sum in sums %}
+                            sum(parts.{{ sum }}) as {{ sum }},
+                        {%- endfor %}
+                        max(parts.last_trade_at) as last_trade_at,
+                        max(parts.last_fill_at) as last_fill_at
+                    from parts
+                    inner join
+                        ({{ account_moments() }}) as edge
+                        on parts.account = edge.account
+                    group by strategy, member, inside
+                )
+        ) as own
     group by strategy_id, account, window_edge
 {% endmacro %}
 

@@ -118,7 +118,9 @@
 {% endmacro %}
 
 {# Every open position at each edge, with the account's last trade in the instrument: where the last hour left it that
-   was summed up and in which anything happened, and what happened since. #}
+   was summed up and in which anything happened, and what happened since.
+
+   Only fills since then are compared by tuples; the 155,000 rows of hours of 200 accounts as well took 0.3 s of a tick. #}
 {% macro position_states() %}
     with
         {{ rolled_until() }} as rolled_until,
@@ -159,71 +161,99 @@
                 strategy_id,
                 symbol,
                 edge,
-                state .1 as quantity,
-                state .2 as open_cost,
-                max(traded .1 .1) over instrument as traded_at,
-                argMax(traded .2, traded .1) over instrument as traded_price
+                quantity,
+                open_cost,
+                max(moment_at) over instrument as traded_at,
+                argMax(price, (moment_at, sequence, fill_id, price)) over instrument
+                as traded_price
             from
                 (
                     select
                         rows.account as account,
-                        accounts.calendar as calendar,
+                        rows.calendar as calendar,
                         rows.strategy_id as strategy_id,
                         rows.symbol as symbol,
-                        accounts.edges[
-                            arrayJoin(
-                                arrayFilter(
-                                    place -> if(
-                                        rows.is_base,
-                                        rows.hour_at = accounts.base_hours[place],
-                                        rows.moment .1 <= accounts.moments[place]
-                                        and rows.hour_at > accounts.base_hours[place]
-                                    ),
-                                    arrayEnumerate(accounts.moments)
-                                )
-                            )
-                        ] as edge,
-                        argMax(
-                            (rows.quantity, rows.open_cost),
-                            (not rows.is_base, rows.moment)
-                        ) as state,
-                        (max(rows.moment), argMax(rows.price, rows.moment)) as traded
+                        rows.edge as edge,
+                        argMax(rows.quantity, is_since) as quantity,
+                        argMax(rows.open_cost, is_since) as open_cost,
+                        argMax(rows.price, is_since) as price,
+                        argMax(rows.moment_at, is_since) as moment_at,
+                        argMax(rows.sequence, is_since) as sequence,
+                        argMax(rows.fill_id, is_since) as fill_id
                     from
                         (
                             select
-                                account,
-                                strategy_id,
-                                symbol,
-                                toStartOfHour(executed_at) as hour_at,
-                                false as is_base,
-                                (executed_at, sequence, fill_id) as moment,
-                                position_after as quantity,
-                                open_cost,
-                                price
-                            from
-                                {{
-                                    known_ledger(
-                                        is_unrolled("executed_at")
-                                        ~ " and executed_at <= " ~ as_of()
+                                accounts.account as account,
+                                accounts.calendar as calendar,
+                                ledger.strategy_id as strategy_id,
+                                ledger.symbol as symbol,
+                                accounts.edges[
+                                    arrayJoin(
+                                        arrayFilter(
+                                            place -> ledger.executed_at
+                                            <= accounts.moments[place]
+                                            and toStartOfHour(ledger.executed_at)
+                                            > accounts.base_hours[place],
+                                            arrayEnumerate(accounts.moments)
+                                        )
                                     )
-                                }}
+                                ] as edge,
+                                true as is_since,
+                                argMax(
+                                    ledger.position_after, ledger.moment
+                                ) as quantity,
+                                argMax(ledger.open_cost, ledger.moment) as open_cost,
+                                argMax(ledger.price, ledger.moment) as price,
+                                max(ledger.moment) .1 as moment_at,
+                                max(ledger.moment) .2 as sequence,
+                                max(ledger.moment) .3 as fill_id
+                            from
+                                (
+                                    select *, (executed_at, sequence, fill_id) as moment
+                                    from
+                                        {{
+                                            known_ledger(
+                                                is_unrolled("executed_at")
+                                                ~ " and executed_at <= " ~ as_of()
+                                            )
+                                        }}
+                                ) as ledger
+                            inner join accounts on ledger.account = accounts.account
+                            group by account, calendar, strategy_id, symbol, edge
                             union all
                             select
-                                account,
-                                strategy_id,
-                                symbol,
-                                hour_at,
-                                true as is_base,
-                                (traded_at, toUInt64(0), '') as moment,
-                                quantity,
-                                open_cost,
-                                traded_price as price
-                            from {{ ref("position_hour") }} final
-                            where
-                                (hour_at, account)
-                                in (select arrayJoin(base_hours), account from accounts)
+                                accounts.account as account,
+                                accounts.calendar as calendar,
+                                base.strategy_id as strategy_id,
+                                base.symbol as symbol,
+                                accounts.edges[
+                                    arrayJoin(
+                                        arrayFilter(
+                                            place -> base.hour_at
+                                            = accounts.base_hours[place],
+                                            arrayEnumerate(accounts.moments)
+                                        )
+                                    )
+                                ] as edge,
+                                false as is_since,
+                                base.quantity as quantity,
+                                base.open_cost as open_cost,
+                                base.traded_price as price,
+                                base.traded_at as moment_at,
+                                toUInt64(0) as sequence,
+                                '' as fill_id
+                            from
+                                (
+                                    select *
+                                    from {{ ref("position_hour") }} final
+                                    where
+                                        (hour_at, account) in (
+                                            select arrayJoin(base_hours), account
+                                            from accounts
+                                        )
+                                ) as base
+                            inner join accounts on base.account = accounts.account
                         ) as rows
-                    inner join accounts on rows.account = accounts.account
                     group by account, calendar, strategy_id, symbol, edge
                 )
             window instrument as (partition by account, symbol, edge)

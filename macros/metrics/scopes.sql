@@ -97,30 +97,85 @@
         ) as gaps,
         gaps[intDiv(length(gaps) + 1, 2)] as gap_ms
     from
-        (
-            select
-                toString(snapshot.account) as account,
-                max(snapshot.snapshot_at) as snapshot_at,
-                argMax(
-                    (
-                        snapshot.equity,
-                        snapshot.gross_value,
-                        snapshot.net_value,
-                        snapshot.unpriced_positions,
-                        snapshot.position_symbols,
-                        snapshot.position_values,
-                        snapshot.trading_ms
-                    ),
-                    snapshot.snapshot_at
-                ) as level,
-                arrayMap(
-                    negative -> - negative, groupArraySorted(100)(- snapshot.trading_ms)
-                ) as recent
-            from {{ ref("position_snapshot_fact") }} as snapshot final
-            where
-                snapshot.snapshot_at <= {{ as_of() }}
-                and snapshot.snapshot_at > {{ as_of() }} - interval 60 day
-                and {{ is_known("snapshots", "snapshot.applied") }}
-            group by account
-        )
+        {%- if is_live() %} ({{ last_snapshots_of_tick() }})
+        {%- else %}
+            (
+                select
+                    toString(snapshot.account) as account,
+                    max(snapshot.snapshot_at) as snapshot_at,
+                    argMax({{ snapshot_level() }}, snapshot.snapshot_at) as level,
+                    {{ recent_snapshots() }} as recent
+                from {{ snapshots_of_days(60) }}
+                group by account
+            )
+        {%- endif %}
 {% endmacro %}
+
+{# The same rows for a tick. An account that had a hundred snapshots in four days, a long weekend, is not looked up in the
+   sixty days before, and what it held is read of its last one alone: by all of 20 days, 200 accounts took 0.33 s. #}
+{% macro last_snapshots_of_tick() %}
+    with
+        (
+            select groupArray((account, snapshot_at, recent))
+            from
+                (
+                    {%- for days in (4, 60) %}
+                        select
+                            toString(snapshot.account) as account,
+                            max(snapshot.snapshot_at) as snapshot_at,
+                            {{ recent_snapshots() }} as recent
+                        from
+                            {{ snapshots_of_days(days) }}
+                            {%- if loop.last %}
+                                and snapshot.account not in (
+                                    select snapshot.account
+                                    from {{ snapshots_of_days(4) }}
+                                    group by snapshot.account
+                                    having count() >= 100
+                                )
+                            {%- endif %}
+                        group by account
+                        {%- if not loop.last %}
+                            having count() >= 100
+                            union all
+                        {% endif %}
+                    {%- endfor %}
+                )
+        ) as found
+    select
+        toString(snapshot.account) as account,
+        snapshot.snapshot_at as snapshot_at,
+        {{ snapshot_level() }} as level,
+        arrayFirst(one -> one .1 = account, found) .3 as recent
+    from
+        {{ snapshots_of_days(60) }}
+        and (snapshot.account, snapshot.snapshot_at)
+        in (select one .1, one .2 from (select arrayJoin(found) as one))
+    order by snapshot.snapshot_id
+    limit 1 by account
+{% endmacro %}
+
+{% macro snapshots_of_days(days) -%}
+    {{ ref("position_snapshot_fact") }} as snapshot final
+    where
+        snapshot.snapshot_at <= {{ as_of() }}
+        and snapshot.snapshot_at > {{ as_of() }} - interval {{ days }} day
+        and {{ is_known("snapshots", "snapshot.applied") }}
+{%- endmacro %}
+
+{# The last hundred trading times, newest first. #}
+{% macro recent_snapshots() -%}
+    arrayMap(negative -> - negative, groupArraySorted(100)(- snapshot.trading_ms))
+{%- endmacro %}
+
+{% macro snapshot_level() -%}
+    (
+        snapshot.equity,
+        snapshot.gross_value,
+        snapshot.net_value,
+        snapshot.unpriced_positions,
+        snapshot.position_symbols,
+        snapshot.position_values,
+        snapshot.trading_ms
+    )
+{%- endmacro %}
