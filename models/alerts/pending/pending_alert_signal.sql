@@ -26,8 +26,12 @@ with
         from latest
         left join opened on latest.account = opened.account
         where
-            latest.metric_name
-            in (select signal from {{ ref("alert_policy") }} where subject = 'metric')
+            (latest.metric_name, latest.window) in (
+                select signal,
+                window
+                from {{ ref("alert_policy") }}
+                where subject = 'metric'
+            )
     ),
     stages as (
         select
