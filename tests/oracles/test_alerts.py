@@ -4,6 +4,7 @@ import itertools
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from orchestration.alerts.rehearsal import rehearse
 from orchestration.errors import UserError
 from orchestration.gates.record import record
 from orchestration.gates.verdict import Finding, Verdict, gates
-from tests.oracles.world import START, World
+from tests.oracles.world import START, VIEWS, Order, World
 
 CASES = yaml.safe_load((Path(__file__).parent / "alert_cases.yaml").read_text())
 DEFAULTS = {
@@ -306,6 +307,63 @@ def test_a_gated_policy_opens_in_sessions_only(world: World, tmp_path: Path) -> 
     file.write_text(",".join(columns) + "\n" + ",".join(str(policy[column]) for column in columns) + "\n")
     found = rehearse(world.client, read_policies(file), datetime(2025, 11, 1, tzinfo=UTC), datetime.now(UTC))
     assert {(e.strategy_id, e.account, e.opened_at) for e in found.episodes} == wanted
+
+
+@pytest.fixture
+def closed_market(world: World) -> Iterator[World]:
+    """New York as it is after three days without a session; afterwards its calendar again."""
+    recent = "calendar = 'XNYS' and closes_at > now() - interval 3 day"
+    columns = world.client.query(f"select * from quant.trading_session where {recent}")
+    gone = f"alter table quant.trading_session delete where {recent} settings mutations_sync = 2"
+    world.client.command(gone)
+    yield world
+    world.client.command(gone)
+    world.client.insert("quant.trading_session", columns.result_rows, column_names=columns.column_names)
+
+
+def test_a_market_closed_for_three_days_tells_nothing_and_an_open_one_without_data_does(closed_market: World) -> None:
+    world = closed_market
+    [(last, before)] = world.client.query(
+        "select closes_at, ms_before from quant.trading_session where calendar = 'XNYS' and closes_at < now()"
+        " order by closes_at desc limit 1"
+    ).result_rows
+    closed_at = last.replace(tzinfo=UTC)
+    strategy = world.strategy("weekend")
+    for number in range(120):
+        at = closed_at - timedelta(minutes=120 - number)
+        world.snapshot(at, Decimal(10_000 + number))
+        if number % 10 == 0:
+            side = "sell" if number % 20 else "buy"
+            decision = world.decision(strategy, at)
+            world.order(
+                Order(
+                    side,
+                    Decimal(1 + (side == "buy")),
+                    Decimal(100 + number),
+                    at,
+                    "paper",
+                    "MU",
+                    decision,
+                    fee=Decimal("0.01"),
+                )
+            )
+    world.quotes(("MU", closed_at - timedelta(minutes=number + 1), 200.0) for number in range(120))
+
+    def evaluate() -> set[str]:
+        for _ in range(3):
+            world.batch()
+            world.tick(VIEWS)
+        return {row[0] for row in world.client.query("select distinct policy_id from quant.quant_alerts").result_rows}
+
+    assert evaluate() == set()
+    names = {row[0] for row in world.client.query("select distinct signal from quant.alert_signal").result_rows}
+    assert {"ta_freshness_seconds", "minutes_without_data", "max_drawdown", "light_tier_age_seconds"} <= names
+    # The same facts, an hour after the next opening.
+    now = datetime.now(UTC)
+    opened = [["XNYS", now.date(), now - timedelta(hours=1), now + timedelta(hours=1), before + 23_400_000]]
+    columns = ["calendar", "session_date", "opens_at", "closes_at", "ms_before"]
+    world.client.insert("quant.trading_session", opened, column_names=columns)
+    assert evaluate() == {"ta_freshness"}
 
 
 def test_what_is_missing_is_seen_as_well(world: World) -> None:
