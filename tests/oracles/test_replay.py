@@ -223,6 +223,7 @@ def test_a_step_has_a_unit(text: str, seconds: int) -> None:
 def test_what_cannot_be_recomputed_is_refused(desk: World) -> None:
     start, end = START.isoformat(), (START + 10 * MINUTE).isoformat()
     before = (START - MINUTE).isoformat()
+    within_minute = (START + timedelta(seconds=1)).isoformat()
     for arguments, said in [
         ({"start": end, "end": start}, "is after"),
         ({"end": "2999-01-01"}, "lies in the future"),
@@ -234,7 +235,7 @@ def test_what_cannot_be_recomputed_is_refused(desk: World) -> None:
         ({"window": "2d"}, "no window '2d'"),
         ({"start": "2020-01-01"}, "keeps nothing before"),
         ({"start": (START - timedelta(days=2)).isoformat(), "end": before}, "Nothing had happened"),
-        ({"start": (START + timedelta(seconds=61)).isoformat(), "end": end, "step": "1d"}, "lies in a session"),
+        ({"start": within_minute, "end": (START + timedelta(seconds=59)).isoformat(), "step": "1m"}, "lies in a session"),
     ]:
         with pytest.raises(UserError, match=said):
             command.backfill(**{"start": start, "end": end, **arguments})
