@@ -279,6 +279,17 @@ class Settings(BaseSettings):
         alias="JANGAR_QUANT_DESK_RATE",
         description="Decisions per second of the simulated desk while it is live.",
     )
+    desk_copies: int = Field(
+        default=1,
+        ge=1,
+        le=200,
+        alias="JANGAR_QUANT_DESK_COPIES",
+        description=(
+            "How many times the simulated desk has its two accounts of three strategies each: 34 are 204"
+            " strategy-accounts. Copies of `paper-crypto` trade around the clock: each needs a row in"
+            " `seeds/account_settings.csv` that says so."
+        ),
+    )
     desk_history_days: int = Field(
         default=30,
         ge=0,

@@ -22,9 +22,9 @@ from orchestration.desk.indicators import IndicatorBook
 from orchestration.desk.instruments import AssetClass
 from orchestration.desk.market import Market
 from orchestration.desk.resume import close_orphans, last_activity, restore_book
-from orchestration.desk.roster import ACCOUNTS, Account
+from orchestration.desk.roster import ACCOUNTS, Account, copies
 from orchestration.desk.rows import Row
-from orchestration.desk.writer import PARTITIONS, Writer
+from orchestration.desk.writer import Writer
 from orchestration.errors import UserError
 from orchestration.settings import PROJECT_DIR, Settings
 
@@ -39,10 +39,11 @@ _LOCK_SECONDS = 10.0
 
 
 class Scene(NamedTuple):
-    """The market that the desk trades in and its indicators."""
+    """The market that the desk trades in, its indicators, and who trades."""
 
     market: Market
     indicators: IndicatorBook
+    accounts: tuple[Account, ...] = ACCOUNTS
 
 
 class PickUp(NamedTuple):
@@ -60,7 +61,7 @@ def scene(settings: Settings, equities: Calendar | None = None) -> Scene:
         "crypto": ContinuousCalendar(),
     }
     market = Market(settings.desk_seed, calendars)
-    return Scene(market, IndicatorBook(market))
+    return Scene(market, IndicatorBook(market), copies(settings.desk_copies))
 
 
 def write_history(settings: Settings, on_progress: OnProgress | None = None) -> int:
@@ -113,17 +114,17 @@ def catch_up(
     orders = 0
     while True:
         end = now() - now() % MINUTE
-        spans = {account.label: _gap(connection, account, end, days) for account in ACCOUNTS}
+        spans = {account.label: _gap(connection, account, end, days) for account in stage.accounts}
         if all(span is None for span in spans.values()):
             return orders
         started = time.monotonic()
         with connection.transaction():
             writer.upsert_strategies(
-                [rows.strategy_row(s, a, end - days * DAY) for a in ACCOUNTS for s in a.strategies]
+                [rows.strategy_row(s, a, end - days * DAY) for a in stage.accounts for s in a.strategies]
             )
         books: dict[str, Book] = {}
         chunks: list[tuple[int, int, Account, Session, bool]] = []
-        for account in ACCOUNTS:
+        for account in stage.accounts:
             span = spans[account.label]
             if span is None:
                 continue
@@ -224,7 +225,7 @@ def _chunk(
             found["trade_decisions"].append(rows.decision_row(ticket))
         elif change.kind == "event" and ticket.order is not None:
             if writer.has("execution_order_events"):
-                found["execution_order_events"].append(rows.event_row(change, PARTITIONS[account.label]))
+                found["execution_order_events"].append(rows.event_row(change))
             if ticket.order.final:
                 found["trade_decisions"].append(rows.decision_row(ticket))
                 found["executions"].append(rows.execution_row(ticket))

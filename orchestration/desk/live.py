@@ -17,7 +17,7 @@ import psycopg
 from orchestration.desk.clock import SECOND, now_us, to_datetime
 from orchestration.desk.engine import Engine
 from orchestration.desk.history import OnProgress, Scene, catch_up, only_desk, pick_up
-from orchestration.desk.roster import ACCOUNTS, Account
+from orchestration.desk.roster import Account
 from orchestration.desk.rows import strategy_row
 from orchestration.desk.writer import Writer, statements
 from orchestration.errors import UserError
@@ -95,7 +95,9 @@ def shared_rate(stage: Scene, account: Account, total: float) -> Callable[[int],
     """Return the account's part of `total` decisions per second: equal parts over the strategies of open markets."""
 
     def rate(us: int) -> float:
-        trading = [a for a in ACCOUNTS if a is account or stage.market.calendars[a.asset_class].at(us) is not None]
+        trading = [
+            a for a in stage.accounts if a is account or stage.market.calendars[a.asset_class].at(us) is not None
+        ]
         return total * len(account.strategies) / sum(len(a.strategies) for a in trading)
 
     return rate
@@ -114,8 +116,8 @@ def _trade(
     catch_up(connection, writer, stage, days, on_progress)
     now = now_us()
     with connection.transaction():
-        writer.upsert_strategies([strategy_row(s, a, now) for a in ACCOUNTS for s in a.strategies])
-    engines = [_engine(connection, writer, stage, account, total_rate, now) for account in ACCOUNTS]
+        writer.upsert_strategies([strategy_row(s, a, now) for a in stage.accounts for s in a.strategies])
+    engines = [_engine(connection, writer, stage, account, total_rate, now) for account in stage.accounts]
     logger.info("live at %g decisions/s from %s", total_rate, to_datetime(now).isoformat(timespec="seconds"))
     batched = total_rate > _BATCH_ABOVE
     while True:

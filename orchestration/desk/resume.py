@@ -14,7 +14,7 @@ from orchestration.desk.instruments import INSTRUMENTS
 from orchestration.desk.market import Market
 from orchestration.desk.roster import Account, identifier
 from orchestration.desk.rows import COLUMNS, FEED_TOPIC, Row
-from orchestration.desk.writer import PARTITIONS, Statement, Writer
+from orchestration.desk.writer import Statement, Writer
 
 _PRICE = Decimal("0.00000001")
 
@@ -126,7 +126,7 @@ def _end(order: tuple[Any, ...], account: Account, status: str, ended_us: int) -
     }  # fmt: skip
     event = {
         "id": identifier("event", order_id, status), "event_fingerprint": identifier("fingerprint", order_id, status),
-        "source_topic": FEED_TOPIC, "source_partition": PARTITIONS[account.label], "source_offset": ended_us,
+        "source_topic": FEED_TOPIC, "source_partition": account.partition, "source_offset": ended_us,
         "feed_seq": ended_us, "event_ts": moment, "symbol": symbol, "alpaca_order_id": order_id,
         "client_order_id": client_order_id, "event_type": status, "status": status, "qty": qty, "filled_qty": filled,
         "avg_fill_price": average, "raw_event": documents.dump(envelope), "execution_id": key,

@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
 
@@ -72,6 +72,7 @@ class Account:
         smallest_slice: notional below which a slice is not cut, however high the rate.
         history_decisions: decisions per day of history.
         snapshot_seconds: interval of position snapshots while live; history_snapshot_seconds: in history.
+        partition: of the broker's feed, in which the account's events come.
     """
 
     label: str
@@ -83,6 +84,7 @@ class Account:
     history_decisions: int
     snapshot_seconds: int
     history_snapshot_seconds: int
+    partition: int
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -99,6 +101,7 @@ PAPER = Account(
     history_decisions=400,
     snapshot_seconds=15,
     history_snapshot_seconds=60,
+    partition=0,
     strategies=(
         Strategy(
             "equity-momentum",
@@ -147,6 +150,7 @@ PAPER_CRYPTO = Account(
     history_decisions=400,
     snapshot_seconds=15,
     history_snapshot_seconds=300,
+    partition=1,
     strategies=(
         Strategy(
             "crypto-momentum",
@@ -187,4 +191,11 @@ PAPER_CRYPTO = Account(
     ),
 )
 ACCOUNTS = (PAPER, PAPER_CRYPTO)
-STRATEGIES = tuple(strategy for account in ACCOUNTS for strategy in account.strategies)
+
+
+def copies(count: int) -> tuple[Account, ...]:
+    """Return the accounts `count` times; from the second time on with a number, as paper-2."""
+    return tuple(
+        replace(account, label=f"{account.label}-{number}" if number > 1 else account.label, partition=partition)
+        for partition, (number, account) in enumerate((n, a) for n in range(1, count + 1) for a in ACCOUNTS)
+    )

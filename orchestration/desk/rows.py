@@ -172,8 +172,8 @@ def execution_row(ticket: Ticket) -> Row:
     )
 
 
-def event_row(change: Change, partition: int) -> Row:
-    """Return the row of an order event; `partition` tells the accounts apart in the feed."""
+def event_row(change: Change) -> Row:
+    """Return the row of an order event; the partition tells the accounts apart in the feed."""
     ticket, event = change.ticket, change.event
     assert ticket is not None
     assert event is not None
@@ -181,13 +181,13 @@ def event_row(change: Change, partition: int) -> Row:
     order, account = ticket.order, ticket.decision.account
     client_order_id = documents.decision_hash(ticket.decision)
     moment = to_datetime(event.us)
-    name = f"{FEED_TOPIC}|{partition}|{order.sequence}|{order.order_id}|{event.kind}"
+    name = f"{FEED_TOPIC}|{account.partition}|{order.sequence}|{order.order_id}|{event.kind}"
     filled = event.qty is not None and event.price is not None
     return (
         identifier("event", name),
         hashlib.sha256(name.encode()).hexdigest(),
         FEED_TOPIC,
-        partition,
+        account.partition,
         order.sequence,
         order.sequence,
         moment,

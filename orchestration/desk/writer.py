@@ -9,7 +9,6 @@ from psycopg import sql
 
 from orchestration.desk import rows
 from orchestration.desk.engine import Change
-from orchestration.desk.roster import ACCOUNTS
 from orchestration.desk.rows import COLUMNS, Row
 from orchestration.errors import UserError
 
@@ -24,7 +23,6 @@ TABLES = (
     "execution_tca_metrics",
     "position_snapshots",
 )
-PARTITIONS = {account.label: index for index, account in enumerate(ACCOUNTS)}
 
 
 class Statement(NamedTuple):
@@ -177,9 +175,7 @@ def event_statements(change: Change) -> list[Statement]:
     assert ticket.order is not None
     found = [
         Statement("executions", "update", rows.execution_row(ticket)),
-        Statement(
-            "execution_order_events", "insert", rows.event_row(change, PARTITIONS[ticket.decision.account.label])
-        ),
+        Statement("execution_order_events", "insert", rows.event_row(change)),
     ]
     if change.event is not None and change.event.qty is not None:
         found.append(Statement("execution_tca_metrics", "update", rows.tca_row(ticket)))

@@ -23,12 +23,20 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench.large_desk import start_large_desk
 from tests.e2e.running import QUANT, RunningUp
 from tests.ports import free_port
 from tests.waiting import wait_for
 
 SECONDS = 20
 CONNECTIONS = 16
+TICK_SECONDS = 60
+_TICKS = (
+    "select quantiles(0.5, 0.95, 0.99)(toUnixTimestamp64Milli(as_of) - before),"
+    " quantiles(0.5, 0.95, 0.99)(taken_ms) from (select *, lagInFrame(toUnixTimestamp64Milli(as_of), 1,"
+    " toUnixTimestamp64Milli(as_of)) over (order by as_of) as before from quant.api_ticks"
+    " where as_of > now() - toIntervalSecond({seconds:UInt32}) order by as_of limit 1, 1000)"
+)
 _CONSTANT = """
 import sys, uvicorn
 from fastapi import FastAPI, Response
@@ -126,6 +134,8 @@ def main() -> None:
     """Start everything in a temporary place, measure, stop."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--listeners", type=int, default=1000)
+    parser.add_argument("--copies", type=int, default=1, help="of the desk: 34 are 204 strategy-accounts")
+    parser.add_argument("--days", type=int, default=30, help="of history")
     arguments = parser.parse_args()
     console = Console()
     if shutil.which("wrk") is None:
@@ -136,15 +146,13 @@ def main() -> None:
         up = RunningUp(
             Path(directory) / "state",
             environment={
-                "JANGAR_QUANT_DESK_HISTORY_DAYS": "30",
+                "JANGAR_QUANT_DESK_HISTORY_DAYS": str(arguments.days),
                 "JANGAR_QUANT_API_REQUESTS_PER_SECOND": "100000",
                 "JANGAR_QUANT_API_STREAMS_PER_CLIENT": "5000",
             },
         )
-        up.start()
         try:
-            up.wait_until_up()
-            up.wait_until_history_is_in()
+            start_large_desk(up, arguments.copies)
             port = int(up.ports["JANGAR_QUANT_API_PORT"])
             base = f"http://127.0.0.1:{port}"
             snapshot = f"{QUANT}/snapshot?account=paper-crypto&window=1d"
@@ -171,6 +179,13 @@ def main() -> None:
                     taken = _timed(client, path, times)
                     row = [f"{_quantile(taken, share) * 1000:,.0f} ms" for share in (0.5, 0.95, 0.99)]
                     table.add_row(name, "", *row, f"{times} one after the other")
+            with up.warehouse() as warehouse:
+                cadence, taken = (
+                    [f"{one:,.0f} ms" for one in row]
+                    for row in warehouse.query(_TICKS, parameters={"seconds": TICK_SECONDS}).result_rows[0]
+                )
+            table.add_row("from tick to tick", "", *cadence, f"of the last {TICK_SECONDS} s")
+            table.add_row("a tick, to what is known", "", *taken, "")
             api.cpu_percent()
             stream = f"{QUANT}/stream?account=paper-crypto&window=1d"
             told, delays = asyncio.run(_listeners(port, stream, arguments.listeners, 45))

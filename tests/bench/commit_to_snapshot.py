@@ -5,6 +5,7 @@ The baseline of the same run is the age of the frame when nothing is written: th
 the light tier costs by itself. Half a second of it is unavoidable on average.
 """
 
+import argparse
 import random
 import statistics
 import tempfile
@@ -15,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench.large_desk import start_large_desk
 from tests.e2e.running import RunningUp
 
 SAMPLES = 60
@@ -51,12 +53,15 @@ def _position(up: RunningUp, strategy: str, account: str) -> float:
 
 def main() -> None:
     """Start everything in a temporary place, measure, stop."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--copies", type=int, default=1, help="of the desk: 34 are 204 strategy-accounts")
+    parser.add_argument("--days", type=int, default=30, help="of history")
+    given = parser.parse_args()
+    environment = {"JANGAR_QUANT_DESK_HISTORY_DAYS": str(given.days)}
     with tempfile.TemporaryDirectory() as directory:
-        up = RunningUp(Path(directory) / "state", environment={"JANGAR_QUANT_DESK_HISTORY_DAYS": "30"}, arguments=())
-        up.start()
+        up = RunningUp(Path(directory) / "state", environment=environment, arguments=())
         try:
-            up.wait_until_up()
-            up.wait_until_history_is_in()
+            start_large_desk(up, given.copies)
             with up.source() as source:
                 (strategy,) = source.execute("select id::text from strategies limit 1").fetchone() or ("",)
             account = "bench"

@@ -235,7 +235,10 @@ def test_what_cannot_be_recomputed_is_refused(desk: World) -> None:
         ({"window": "2d"}, "no window '2d'"),
         ({"start": "2020-01-01"}, "keeps nothing before"),
         ({"start": (START - timedelta(days=2)).isoformat(), "end": before}, "Nothing had happened"),
-        ({"start": within_minute, "end": (START + timedelta(seconds=59)).isoformat(), "step": "1m"}, "lies in a session"),
+        (
+            {"start": within_minute, "end": (START + timedelta(seconds=59)).isoformat(), "step": "1m"},
+            "lies in a session",
+        ),
     ]:
         with pytest.raises(UserError, match=said):
             command.backfill(**{"start": start, "end": end, **arguments})

@@ -10,7 +10,7 @@ from orchestration.desk.clock import DAY, to_datetime, to_us
 from orchestration.desk.history import Scene, catch_up, only_desk, scene, write_history
 from orchestration.desk.instruments import INSTRUMENTS
 from orchestration.desk.resume import last_activity, restore_book
-from orchestration.desk.roster import ACCOUNTS, PAPER, PAPER_CRYPTO
+from orchestration.desk.roster import PAPER, PAPER_CRYPTO, copies
 from orchestration.desk.writer import Writer
 from orchestration.errors import UserError
 from orchestration.settings import Settings
@@ -96,7 +96,7 @@ def _check_sessions(connection: psycopg.Connection) -> None:
 
 def _check_books(connection: psycopg.Connection, stage: Scene) -> None:
     """The last snapshot of each account follows from capital, orders and fees alone, to the last decimal."""
-    for account in ACCOUNTS:
+    for account in stage.accounts:
         row = connection.execute(
             "select as_of, equity, cash, positions from position_snapshots where alpaca_account_label = %s"
             " order by as_of desc limit 1",
@@ -160,6 +160,26 @@ def test_a_gap_is_filled_from_the_newest_row_on(latest_source: str, connection: 
     assert gaps is not None
     assert gaps[0].total_seconds() == PAPER_CRYPTO.history_snapshot_seconds
     _check_books(connection, scene(settings))
+
+
+def test_copies_of_the_desk_trade_on_accounts_of_their_own(latest_source: str, connection: psycopg.Connection) -> None:
+    stage = scene(settings_for(latest_source).model_copy(update={"desk_copies": 2}))
+    fill(connection, stage)
+    _check_books(connection, stage)
+    assert connection.execute(
+        "select alpaca_account_label, count(distinct strategy_id) from trade_decisions group by 1 order by 1"
+    ).fetchall() == [("paper", 3), ("paper-2", 3), ("paper-crypto", 3), ("paper-crypto-2", 3)]
+    assert connection.execute(
+        "select count(distinct cash), count(*) from (select distinct on (alpaca_account_label) cash"
+        " from position_snapshots order by alpaca_account_label, as_of desc) as newest"
+    ).fetchone() == (4, 4), "no copy trades like another"
+
+
+def test_the_copies_have_names_and_partitions_of_their_own() -> None:
+    assert copies(1) == (PAPER, PAPER_CRYPTO)
+    found = copies(34)
+    assert sum(len(account.strategies) for account in found) == 204
+    assert len({account.label for account in found}) == len({account.partition for account in found}) == 68
 
 
 def test_what_a_crash_left_open_is_closed(source: str, connection: psycopg.Connection) -> None:

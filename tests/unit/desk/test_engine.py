@@ -109,7 +109,7 @@ def test_equity_reconciles_exactly_between_any_two_snapshots(account: Account) -
 def test_two_runs_write_the_same_rows() -> None:
     def written() -> list[rows.Row]:
         return [
-            rows.event_row(change, 0) if change.event is not None else rows.decision_row(change.ticket)
+            rows.event_row(change) if change.event is not None else rows.decision_row(change.ticket)
             for change, _ in run(PAPER_CRYPTO, at(25, 0), at(25, 1), 0.2)
             if change.ticket is not None
         ]
