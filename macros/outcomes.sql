@@ -1,4 +1,7 @@
 {# What order_outcome is made of. #}
+{# A row that was written so soon behind its last moment was there when it mattered. #}
+{% macro outcome_grace_ms() -%} 90000 {%- endmacro %}
+
 {# Columns that an order or a decision without one brings along, before mids and the other orders of its decision are
    looked up. #}
 {% macro outcome_columns() -%}

@@ -144,12 +144,29 @@
 
 {% macro known_at() -%} toDateTime64({known_at:DateTime64(3)}, 3, 'UTC') {%- endmacro %}
 
-{# Whether a row of order_outcome counts, by the constant written_until and what it became known with. One that was written soon behind its last moment
-   counts from its moments on (see settled_at): it is written anew while fills and quotes come in. One that came late
-   counts from when it was written. A build of the table anew forgets what was known before. #}
+{# Rows of order_outcome as they were known, by the constant written_until, with a condition that names its columns. One
+   that was written soon behind its last moment counts from its moments on (see settled_at): it is written anew while fills
+   and quotes come in. One that came late counts from when it was written, and what it replaced until then. A build of the
+   table anew forgets what was known before. #}
+{% macro known_outcomes(condition) -%}
+    (
+        select *
+        from {{ ref("order_outcome") }} final
+        where {{ condition }} and {{ is_outcome_known() }}
+        union all
+        select *
+        from {{ ref("order_outcome") }}
+        where
+            superseded_by > 2 * written_until + 1
+            and {{ condition }}
+            and {{ is_outcome_known() }}
+    )
+{%- endmacro %}
 {% macro is_outcome_known() -%}
-    intDiv(revision, 2)
-    <= greatest(written_until, toUnixTimestamp64Milli(toDateTime64(last_at, 3)) + 90000)
+    intDiv(revision, 2) <= greatest(
+        written_until,
+        toUnixTimestamp64Milli(toDateTime64(last_at, 3)) + {{ outcome_grace_ms() }}
+    )
 {%- endmacro %}
 
 {# In epoch milliseconds. #}

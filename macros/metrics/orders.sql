@@ -164,13 +164,16 @@
                 if(empty(fill_times), null, fill_times[-1]) as last_fill_at,
                 {{ windows_with("first_fill_at") }} as first_fill_in,
                 {{ windows_with("last_fill_at") }} as last_fill_in
-            from {{ ref("order_outcome") }} as orders final
+            from
+                {{
+                    known_outcomes(
+                        "toStartOfHour(last_at) >= toStartOfHour(oldest_edge) and submitted_at <= "
+                        ~ as_of()
+                    )
+                }}
+                as orders
             inner join
                 ({{ account_moments() }}) as edge on orders.account = edge.account
-            where
-                toStartOfHour(last_at) >= toStartOfHour(oldest_edge)
-                and submitted_at <= {{ as_of() }}
-                and {{ is_outcome_known() }}
         )
     select
         account,

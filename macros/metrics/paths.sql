@@ -540,7 +540,7 @@
         snapshot.snapshot_at > oldest_at
         and snapshot.snapshot_at <= {{ as_of() }}
         and snapshot.equity is not null
-        and {{ is_known("snapshots", "snapshot.applied") }}
+        and {{ is_known("snapshots", "snapshot.known_from") }}
     union all
     select
         toString(minute.account) as account,

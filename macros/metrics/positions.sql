@@ -380,7 +380,7 @@
                     inner join ({{ account_moments() }}) as edge using (account)
                     where
                         snapshot_at <= {{ as_of() }}
-                        and {{ is_known("snapshots", "applied") }}
+                        and {{ is_known("snapshots", "known_from") }}
                     group by account
                 )
         ) as snapshot

@@ -160,7 +160,7 @@
     where
         snapshot.snapshot_at <= {{ as_of() }}
         and snapshot.snapshot_at > {{ as_of() }} - interval {{ days }} day
-        and {{ is_known("snapshots", "snapshot.applied") }}
+        and {{ is_known("snapshots", "snapshot.known_from") }}
 {%- endmacro %}
 
 {# The last hundred trading times, newest first. #}

@@ -457,15 +457,7 @@ def test_quotes_are_waited_for_a_minute(world: World) -> None:
     now = datetime.now(UTC)
     world.order(Order("buy", D(1), D(101), now, symbol="BTC/USD", account="paper-crypto"))
     take_in(world)
-    # As if it had been written earlier.
-    kept = world.client.query("select * from quant.order_outcome")
-    revision = kept.column_names.index("revision")
-    aged = [
-        [value - 2 * 61_000 if place == revision else value for place, value in enumerate(row)]
-        for row in kept.result_rows
-    ]
-    world.client.command("truncate table quant.order_outcome")
-    world.client.insert("quant.order_outcome", aged, column_names=list(kept.column_names))
+    world.age_outcomes()
     world.quote("BTC/USD", now - timedelta(seconds=1), 100.0)
     world.tick(["order_outcome_refresh"])
     assert outcomes(world, "toFloat64(arrival_mid)") == [(None,)]

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,7 +22,7 @@ from orchestration.replay.scope import Scope, frame_columns
 from orchestration.replay.verify import Sample, Verification, verify
 from orchestration.transform.frame import Format
 from orchestration.transform.on_demand import FRAME_SETTINGS, frames_query, sql_moment
-from tests.oracles.world import FACTS, SUMS, TIERS, Order, World
+from tests.oracles.world import FACTS, MIRRORED, SUMS, TIERS, Order, World
 from tests.waiting import wait_for
 
 D = Decimal
@@ -265,6 +266,52 @@ def test_live_frames_are_what_was_known_then(desk: World) -> None:
     assert (found.moments, found.of_other_formulas) == (2, 0)
     assert found.rows == desk.client.command("select count() from quant.quant_metrics_series")
     assert found.differences == []
+
+
+def test_what_the_source_sends_again_changes_no_frame(desk: World) -> None:
+    """A migration that touches every row, long behind what the rows tell of."""
+    desk.tick((*SUMS, *TIERS))
+    for table in MIRRORED:
+        desk.send_again(table)
+    desk.batch()
+    desk.tick((*FACTS, *SUMS))
+    found = verified(desk, START, datetime.now(UTC) + MINUTE)
+    assert found.rows == desk.client.command("select count() from quant.quant_metrics_series") > 0
+    assert found.differences == []
+
+
+def test_a_late_correction_changes_no_frame_of_before(desk: World) -> None:
+    """An order that had cost less, one that had not been filled, one that never was, one of an hour before."""
+    at = START + 10 * MINUTE
+    strategy = desk.strategy("corrected")
+    orders = [
+        Order("buy", D(5), D(100), at, "paper-crypto", "BTC/USD", desk.decision(strategy, at), fee=D(4))
+        for _ in range(4)
+    ]
+    for order in orders:
+        desk.order(order)
+    desk.batch()
+    desk.tick((*FACTS, *SUMS))
+    desk.age_outcomes()
+    desk.tick(TIERS)
+    desk.order(replace(orders[0], price=D(99), fee=D(2)))
+    desk.order(replace(orders[1], status="canceled", filled=D(0)))
+    desk.order(orders[2], deleted=True)
+    desk.order(replace(orders[3], at=at - timedelta(hours=1)))
+    desk.batch()
+    desk.tick((*FACTS, *SUMS, *TIERS))
+    stored = desk.client.query(
+        "select as_of, groupArray((metric_name, value)) from quant.quant_metrics_series final where window = '1d'"
+        " and account = 'paper-crypto' and strategy_id = {strategy:String}"
+        " and metric_name in ('cost_bps', 'fill_ratio')"
+        " group by as_of order by as_of",
+        parameters={"strategy": str(strategy)},
+    ).result_columns[1]
+    before, behind = map(dict, stored)
+    assert before == {"cost_bps": 80.0, "fill_ratio": 1.0}
+    # Of the fees 4 for 500 and 2 for 495 are left; what became of orders is told anew when it has settled.
+    assert behind == {"cost_bps": pytest.approx(1e4 * 6 / 995, rel=1e-9)}
+    assert verified(desk, START, datetime.now(UTC) + MINUTE).differences == []
 
 
 def test_a_row_that_was_changed_is_found(desk: World, capsys: pytest.CaptureFixture[str]) -> None:

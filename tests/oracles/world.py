@@ -71,14 +71,17 @@ REPLACED = {
     "alert_signal_refresh",
     "alert_state_refresh",
 }
+MIRRORED = (
+    "strategies",
+    "trade_decisions",
+    "executions",
+    "executions__history",
+    "execution_order_events",
+    "position_snapshots",
+    "llm_decision_reviews",
+)
 _TABLES = (
-    "torghut_raw.strategies",
-    "torghut_raw.trade_decisions",
-    "torghut_raw.executions",
-    "torghut_raw.executions__history",
-    "torghut_raw.execution_order_events",
-    "torghut_raw.position_snapshots",
-    "torghut_raw.llm_decision_reviews",
+    *(f"torghut_raw.{table}" for table in MIRRORED),
     "torghut_raw.mirror_checkpoint",
     "torghut.ta_signals",
     "torghut.ta_microbars",
@@ -262,6 +265,16 @@ class World:
         """The removal of a row."""
         self._add(table, {"id": identity}, START, deleted=True)
 
+    def send_again(self, table: str) -> None:
+        """Every row of a table as it is, as an update of all of them at the source."""
+        names = [
+            row[0]
+            for row in self.client.query(f"describe torghut_raw.{table}").result_rows
+            if row[0] not in ("_version", "_applied")
+        ]
+        found = self.client.query(f"select {', '.join(f'`{name}`' for name in names)} from torghut_raw.{table} final")
+        self.pending.setdefault(table, []).extend(found.named_results())
+
     def review(self, decision: uuid.UUID, at: datetime, document: object) -> uuid.UUID:
         """A review of a decision; `document` is its input."""
         row = {"id": uuid.uuid4(), "trade_decision_id": decision, "input_json": json.dumps(document)}
@@ -304,6 +317,17 @@ class World:
         for view in views:
             self.client.command(f"system refresh view quant.{view}")
             self.client.command(f"system wait view quant.{view}")
+
+    def age_outcomes(self, seconds: int = 61) -> None:
+        """As if what is known of orders had been known earlier."""
+        kept = self.client.query("select * from quant.order_outcome")
+        revision = kept.column_names.index("revision")
+        aged = [
+            [value - 2000 * seconds if place == revision else value for place, value in enumerate(row)]
+            for row in kept.result_rows
+        ]
+        self.client.command("truncate table quant.order_outcome")
+        self.client.insert("quant.order_outcome", aged, column_names=list(kept.column_names))
 
     def ledger(self, account: str = "paper", symbol: str = "MU") -> list[dict[str, Any]]:
         """Rows of the ledger of an account's instrument, in order."""

@@ -1,7 +1,9 @@
 {#- Oldest quote that still tells the mid of a moment, in seconds. -#}
 {%- set maximum_age = 5 -%}
 {%- set moments = outcome_moments() -%}
-{%- set columns = outcome_columns() + moments.keys() | list + outcome_decision_columns() + ["last_at"] -%}
+{%- set content = outcome_columns() | reject("equalto", "applied") | list + moments.keys() | list
+    + outcome_decision_columns() + ["last_at"] -%}
+{%- set columns = content + ["applied"] -%}
 {%- set in_orders = "broker_order_id in (select arrayJoin(orders_read))" -%}
 {%- set in_decisions = "decision_id in (select arrayJoin(touched .2))" -%}
 -- depends_on: {{ ref("trade_execution_fact") }}
@@ -196,46 +198,8 @@ with
                 rows between 1 following and unbounded following
             )
     ),
-    -- Rows that are in both are unchanged and not written again.
-    differences as (
-        select {{ columns | join(", ") }}, is_stored as is_deleted
-        from
-            (
-                select
-                    *,
-                    count() over (
-                        partition by {{ columns | join(", ") }}
-                    ) as occurrences
-                from
-                    (
-                        select {{ columns | join(", ") }}, toUInt8(0) as is_stored
-                        from outcome
-                        union all
-                        select {{ columns | join(", ") }}, toUInt8(1) as is_stored
-                        from {{ ref("order_outcome") }} final
-                        where broker_order_id in (select arrayJoin(orders_read))
-                    )
-            )
-        where occurrences = 1
-        union all
-        -- The cursor: a row of empty columns that no reader sees.
-        select
-            {%- for column in columns %}
-                {{ "batches_until" if column == "applied" else "nothing." ~ column }}
-                as {{ column }},
-            {%- endfor %}
-            toUInt8(1) as is_deleted
-        from system.one
-        left join
-            (select * from {{ ref("order_outcome") }} where false) as nothing
-            on dummy = nothing.is_deleted
-        where batches_until > batches_done
-    )
-select
-    *,
-    -- The clock in milliseconds, forced to grow, and one bit by which a standing row
-    -- wins over the removal of its former version under the same key.
-    2 * greatest(
+    -- The clock in milliseconds, forced to grow.
+    greatest(
         toUInt64(toUnixTimestamp64Milli(now64(3))),
         1 + intDiv(
             (
@@ -245,6 +209,76 @@ select
             ),
             2
         )
+    ) as version,
+    -- Rows that are in both are unchanged and not written again.
+    differences as (
+        select
+            {{ columns | join(", ") }},
+            stored_revision,
+            -- The row that takes the place of what is stored does not count from its
+            -- moments on (see is_outcome_known), so what is stored counts until then.
+            stored_revision > 0
+            and toInt64(version) > ifNull(
+                toUnixTimestamp64Milli(
+                    toDateTime64(
+                        maxIf(toNullable(last_at), stored_revision = 0) over (
+                            partition by order_id
+                        ),
+                        3
+                    )
+                )
+                + {{ outcome_grace_ms() }},
+                0
+            ) as is_kept
+        from
+            (
+                select
+                    *,
+                    count() over (
+                        partition by {{ content | join(", ") }}
+                    ) as occurrences
+                from
+                    (
+                        select
+                            {{ columns | join(", ") }}, toUInt64(0) as stored_revision
+                        from outcome
+                        union all
+                        select {{ columns | join(", ") }}, revision as stored_revision
+                        from {{ ref("order_outcome") }} final
+                        where broker_order_id in (select arrayJoin(orders_read))
+                    )
+            )
+        where occurrences = 1
     )
-    + (1 - is_deleted) as revision
+-- One bit of a revision lets a standing row win over the removal of its former version
+-- under the same key.
+select
+    {{ columns | join(", ") }},
+    toUInt8(stored_revision > 0) as is_deleted,
+    2 * version + (stored_revision = 0) as revision,
+    toUInt64(0) as superseded_by
 from differences
+union all
+-- What stood until now, for those who ask what was known before.
+select
+    {{ columns | join(", ") }},
+    toUInt8(1) as is_deleted,
+    stored_revision as revision,
+    2 * version as superseded_by
+from differences
+where is_kept
+union all
+-- The cursor: a row of empty columns that no reader sees.
+select
+    {%- for column in columns %}
+        {{ "batches_until" if column == "applied" else "nothing." ~ column }}
+        as {{ column }},
+    {%- endfor %}
+    toUInt8(1) as is_deleted,
+    2 * version as revision,
+    toUInt64(0) as superseded_by
+from system.one
+left join
+    (select * from {{ ref("order_outcome") }} where false) as nothing
+    on dummy = nothing.is_deleted
+where batches_until > batches_done
