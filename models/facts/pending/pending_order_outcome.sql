@@ -198,17 +198,15 @@ with
                 rows between 1 following and unbounded following
             )
     ),
-    -- The clock in milliseconds, forced to grow.
-    greatest(
-        toUInt64(toUnixTimestamp64Milli(now64(3))),
-        1 + intDiv(
-            (
-                select max(revision)
-                from {{ ref("order_outcome") }}
-                where toStartOfHour(last_at) = toDateTime(0, 'UTC') and account = ''
-            ),
-            2
-        )
+    -- The clock in milliseconds, forced to grow. In a subquery, which a query evaluates
+    -- once.
+    (
+        select
+            greatest(
+                toUInt64(toUnixTimestamp64Milli(now64(3))), 1 + intDiv(max(revision), 2)
+            )
+        from {{ ref("order_outcome") }}
+        where toStartOfHour(last_at) = toDateTime(0, 'UTC') and account = ''
     ) as version,
     -- Rows that are in both are unchanged and not written again.
     differences as (
@@ -250,23 +248,27 @@ with
             )
         where occurrences = 1
     )
--- One bit of a revision lets a standing row win over the removal of its former version
--- under the same key.
 select
     {{ columns | join(", ") }},
-    toUInt8(stored_revision > 0) as is_deleted,
-    2 * version + (stored_revision = 0) as revision,
-    toUInt64(0) as superseded_by
+    -- One bit of a revision lets a standing row win over the removal of its former
+    -- version under the same key.
+    arrayJoin(
+        arrayConcat(
+            [
+                (
+                    toUInt8(stored_revision > 0),
+                    2 * version + (stored_revision = 0),
+                    toUInt64(0)
+                )
+            ],
+            -- What stood until now, for those who ask what was known before.
+            if(is_kept, [(toUInt8(1), stored_revision, 2 * version)], [])
+        )
+    ) as written,
+    written .1 as is_deleted,
+    written .2 as revision,
+    written .3 as superseded_by
 from differences
-union all
--- What stood until now, for those who ask what was known before.
-select
-    {{ columns | join(", ") }},
-    toUInt8(1) as is_deleted,
-    stored_revision as revision,
-    2 * version as superseded_by
-from differences
-where is_kept
 union all
 -- The cursor: a row of empty columns that no reader sees.
 select
@@ -274,9 +276,10 @@ select
         {{ "batches_until" if column == "applied" else "nothing." ~ column }}
         as {{ column }},
     {%- endfor %}
-    toUInt8(1) as is_deleted,
-    2 * version as revision,
-    toUInt64(0) as superseded_by
+    (toUInt8(1), 2 * version, toUInt64(0)) as written,
+    written .1 as is_deleted,
+    written .2 as revision,
+    written .3 as superseded_by
 from system.one
 left join
     (select * from {{ ref("order_outcome") }} where false) as nothing

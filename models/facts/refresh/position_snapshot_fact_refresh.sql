@@ -1,7 +1,7 @@
 {{ config(refreshable=after(["position_ledger_refresh"])) }}
 {{ materialization_target_table(ref("position_snapshot_fact")) }}
 {%- set content -%}
-snapshot_id, account, snapshot_at, equity, cash, buying_power, position_symbols, position_quantities, position_values,
+account, snapshot_at, equity, cash, buying_power, position_symbols, position_quantities, position_values,
 position_prices, position_entry_prices, trading_ms, is_deleted
 {%- endset %}
 -- depends_on: {{ ref("position_ledger_refresh") }}
@@ -48,40 +48,47 @@ with
             on snapshots.calendar = session.calendar
             and toDateTime64(snapshots.snapshot_at, 3, 'UTC') >= session.opens_at
     ),
-    -- What stands of the same snapshots.
+    -- What is there of the same snapshots: where they stood, and what they said.
     former as (
-        select *
+        select
+            snapshot_id,
+            groupUniqArray((account, snapshot_at)) as places,
+            groupArray((toString(({{ content }})), known_from)) as contents
         from {{ ref("position_snapshot_fact") }}
         where snapshot_id in (select snapshot_id from snapshots) and is_deleted = 0
+        group by snapshot_id
     )
-select *
+select
+    * except (content, known, place),
+    place .1 as account,
+    place .2 as snapshot_at,
+    place .3 as is_deleted
 from
     (
-        -- A snapshot that is sent again as it is was known before.
         select
-            valued.* except (content),
-            if(known.known_from = 0, valued.applied, known.known_from) as known_from
-        from (select *, toString(({{ content }})) as content from valued) as valued
-        left join
-            (
-                select
-                    toString(({{ content }})) as content, min(known_from) as known_from
-                from former
-                group by content
-            ) as known
-            on valued.content = known.content
-        union all
-        -- The removal of a snapshot from the account and moment that it no longer has.
-        select
-            former.* except (is_deleted, applied, known_from),
-            1 as is_deleted,
-            snapshots.applied as applied,
-            former.known_from as known_from
-        from former
-        inner join snapshots on former.snapshot_id = snapshots.snapshot_id
-        where
-            (former.account, former.snapshot_at)
-            != (snapshots.account, snapshots.snapshot_at)
+            valued.* except (account, snapshot_at, is_deleted),
+            toString(({{ content }})) as content,
+            -- A snapshot that is sent again as it is was known before.
+            arrayFilter(said -> said .1 = content, former.contents) as known,
+            if(
+                empty(known), applied, arrayMin(arrayMap(said -> said .2, known))
+            ) as known_from,
+            -- And the removal of a snapshot from the account and moment that it no
+            -- longer has.
+            arrayJoin(
+                arrayConcat(
+                    [(valued.account, valued.snapshot_at, valued.is_deleted)],
+                    arrayMap(
+                        one -> (one .1, one .2, 1),
+                        arrayFilter(
+                            one -> one != (valued.account, valued.snapshot_at),
+                            former.places
+                        )
+                    )
+                )
+            ) as place
+        from valued
+        left join former on valued.snapshot_id = former.snapshot_id
     )
 -- In the order of arrival: the newest row is the cursor, also of a refresh that was
 -- killed in the middle.

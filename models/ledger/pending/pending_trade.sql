@@ -64,7 +64,9 @@ with
             ) as version
         from current
         union all
-        -- What was there under another hour, or is no trade any more.
+        -- The removal of what was there: of another hour, or no trade any more. Under
+        -- the
+        -- key of a standing row that one wins, by the last bit of its revision.
         select
             gone .1 as account,
             gone .2 as strategy_id,
@@ -72,16 +74,6 @@ with
             gone .4 as order_id,
             (gone .5, gone .6, 0, 0, 0, 0, 0, 1) as version
         from (select arrayJoin(former) as gone)
-        where
-            (gone .1, gone .2, gone .3, gone .4, toStartOfHour(gone .6)) not in (
-                select
-                    toString(account),
-                    toString(strategy_id),
-                    toString(symbol),
-                    order_id,
-                    toStartOfHour(traded_at)
-                from current
-            )
         union all
         -- The cursor: a row that no reader sees.
         select
