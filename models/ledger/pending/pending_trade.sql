@@ -64,9 +64,8 @@ with
             ) as version
         from current
         union all
-        -- The removal of what was there: of another hour, or no trade any more. Under
-        -- the
-        -- key of a standing row that one wins, by the last bit of its revision.
+        -- The removal of what was there: of another hour, or no trade any more. Where a
+        -- row stands under its key, that one wins by the last bit of its revision.
         select
             gone .1 as account,
             gone .2 as strategy_id,
