@@ -50,7 +50,7 @@
     select
         scope .1 as strategy_id,
         scope .2 as account,
-        walked.* except (scopes, walk, session_state, is_plain),
+        walked.* except (scopes, walk, session_state),
         max(walked.session_state) over (
             partition by strategy_id, account
         ) as session_state,
@@ -66,24 +66,15 @@
     from
         (
             select
-                path_list[path] .1 as scopes,
-                path_list[path] .4 as calendar,
-                path_list[path] .6 as benchmark,
-                multiIf(
-                    path_list[path] .3 = '',
-                    'account_equity',
-                    capital > 0,
-                    'allocated_capital',
-                    'contribution'
-                ) as basis,
+                item .1 as scopes,
+                item .4 as calendar,
+                item .6 as benchmark,
+                basis,
                 edge,
                 step_ms,
                 window_ms,
                 length(points) - 1 as steps,
-                arrayFilter(
-                    place -> points[place] .2 and points[place - 1] .2,
-                    range(2, length(points) + 1)
-                ) as return_places,
+                return_places,
                 arrayMap(place -> points[place] .6, return_places) as return_ends,
                 arrayMap(
                     place -> {{ growth("points[place - 1]", "points[place]") }},
@@ -98,7 +89,7 @@
                     ),
                     return_places
                 ) as benchmark_returns,
-                arrayFilter(point -> point .2, points) as known,
+                known,
                 length(known) as known_points,
                 points[1] .2 as is_start_known,
                 points[-1] .2 as is_end_known,
@@ -106,10 +97,10 @@
                 arrayFilter(point -> point .1 > 0, known) as inner_points,
                 arraySum(arrayMap(point -> point .4, inner_points))
                 / length(inner_points) as mean_base,
-                known[-1] .5 - known[1] .5 as net_flow,
+                known[-1] .5 - first .5 as net_flow,
                 -- The ends say it to the last digit.
                 if(
-                    is_plain, {{ growth("known[1]", "known[-1]") }}, walk .1 - 1
+                    is_plain, {{ growth("first", "known[-1]") }}, walk .1 - 1
                 ) as total_return,
                 -- What the present session says, for the rows of all windows.
                 if(
@@ -129,16 +120,14 @@
                     ),
                     (false, '', 0.)
                 ) as session_state,
-                basis = 'account_equity'
-                and arrayAll(point -> point .5 = known[1] .5, known) as is_plain,
                 arrayFold(
                     (walk, rate, level, at_ms) -> {{ next_step_of_walk() }},
                     arrayMap(
                         (point, former) -> {{ growth("former", "point") }},
                         known,
-                        arraySlice(arrayPushFront(known, known[1]), 1, length(known))
+                        arraySlice(arrayPushFront(known, first), 1, length(known))
                     ),
-                    arrayMap(point -> point .3 / known[1] .3, known),
+                    arrayMap(point -> point .3 / first .3, known),
                     arrayMap(point -> point .6, known),
                     (
                         1.,
@@ -152,7 +141,7 @@
                         0::Int64
                     )
                 ) as walk
-            from ({{ path_points() }})
+            from ({{ path_known_points() }})
         ) as walked
     array join scopes as scope
 {% endmacro %}
@@ -216,24 +205,21 @@
                 arraySort(groupArray(member.member)) as members,
                 if(min(member.owns_equity), '', member.strategy_id) as strategy,
                 argMax(bound.calendar, calendars.seconds_per_year) as calendar,
-                max(snapshots.gap_ms) as gap_ms,
+                max(member.gap_ms) as gap_ms,
                 if(
-                    uniqExact({{ benchmark_of("member.member") }}) = 1,
-                    any({{ benchmark_of("member.member") }}),
-                    ''
+                    uniqExact(bound.benchmark) = 1, any(bound.benchmark), ''
                 ) as benchmark
-            from ({{ scope_members() }}) as member
+            from ({{ members_with_gaps() }}) as member
             inner join
                 (
-                    select account, calendar from ({{ edge_rows() }}) where edge = 0
+                    select account, calendar, {{ benchmark_of("account") }} as benchmark
+                    from ({{ edge_rows() }})
+                    where edge = 0
                 ) as bound
                 on member.member = bound.account
             inner join
                 {{ ref("trading_calendars") }} as calendars
                 on bound.calendar = calendars.calendar
-            left join
-                (select account, gap_ms from ({{ last_snapshots() }})) as snapshots
-                on member.member = snapshots.account
             group by strategy_id, account
         )
     group by members, strategy
@@ -299,6 +285,38 @@
         ) as former
         on capital.strategy_id = former.strategy_id
         and capital.account = former.account
+{% endmacro %}
+
+{# The points of every path with what a walk along them names at each step. In a select of its own: what a lambda names of the
+   select that it stands in, is analysed anew at each mention. #}
+{% macro path_known_points() %}
+    select
+        *,
+        known[1] as first,
+        basis = 'account_equity'
+        and arrayAll(flow -> flow = first .5, known .5) as is_plain
+    from
+        (
+            select
+                path_list[path] as item,
+                multiIf(
+                    item .3 = '',
+                    'account_equity',
+                    capital > 0,
+                    'allocated_capital',
+                    'contribution'
+                ) as basis,
+                edge,
+                step_ms,
+                window_ms,
+                points,
+                arrayFilter(point -> point .2, points) as known,
+                arrayFilter(
+                    place -> points[place] .2 and points[place - 1] .2,
+                    range(2, length(points) + 1)
+                ) as return_places
+            from ({{ path_points() }})
+        )
 {% endmacro %}
 
 {# Rows (path, edge): the points of every path, in their order. #}
@@ -493,11 +511,11 @@
         (
             select
                 path,
-                path_list[path] .2 as members,
-                path_list[path] .3 as strategy,
-                path_list[path] .4 as calendar,
-                path_list[path] .5 as gap_ms,
-                path_list[path] .6 as benchmark,
+                item .2 as members,
+                item .3 as strategy,
+                item .4 as calendar,
+                item .5 as gap_ms,
+                item .6 as benchmark,
                 arrayJoin(
                     arrayFilter(bound -> bound .1 = calendar, window_list)
                 ) as bound,
@@ -510,7 +528,12 @@
                 if(
                     number = 0, bound .3, bound .4 - (steps - number) * step_ms
                 ) as point_ms
-            from (select arrayJoin(arrayEnumerate(path_list)) as path)
+            from
+                (
+                    select path, item
+                    from (select path_list as items)
+                    array join items as item, arrayEnumerate(items) as path
+                )
         ) as point
     asof left join
         ({{ recent_sessions() }}) as session

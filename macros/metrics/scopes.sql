@@ -37,8 +37,8 @@
 {# Rows (strategy_id, account, edge): every scope and window, with the last snapshots of the scope's accounts. #}
 {% macro scope_bases() %}
     select
-        members.strategy_id as strategy_id,
-        members.account as account,
+        member.strategy_id as strategy_id,
+        member.account as account,
         bound.edge as edge,
         any(bound.window) as
     window
@@ -56,12 +56,30 @@
         sum(level.net_value) as snapshot_net,
         sumMap(level.symbols, level.market_values) as snapshot_values,
         sum(level.unpriced_positions) as snapshot_unpriced,
-        max(level.is_stale) as is_snapshot_stale
-    from ({{ scope_members() }}) as members
-    inner join ({{ edge_rows() }}) as bound on members.member = bound.account
-    left join ({{ account_levels() }}) as level on members.member = level.account
+        max(level.is_stale) as is_snapshot_stale,
+        arraySort(groupArray(member.member)) as members,
+        min(member.owns_equity) as owns_equity,
+        max(level.gap_ms) as gap_ms
+    from ({{ scope_members() }}) as member
+    inner join ({{ edge_rows() }}) as bound on member.member = bound.account
+    left join ({{ account_levels() }}) as level on member.member = level.account
     where bound.edge > 0
     group by strategy_id, account, edge
+{% endmacro %}
+
+{# What scope_members gives, with the usual gap between the snapshots of an account, from the stage that stores it where
+   there is one: there, that of all accounts of the scope. #}
+{% macro members_with_gaps() %}
+    {%- if is_live() %}
+        select strategy_id, account, arrayJoin(members) as member, owns_equity, gap_ms
+        from ({{ stage_rows("live_scope") }})
+        where edge = 1
+    {%- else %}
+        select members.*, snapshots.gap_ms as gap_ms
+        from ({{ scope_members() }}) as members
+        left join
+            ({{ last_snapshots() }}) as snapshots on members.member = snapshots.account
+    {%- endif %}
 {% endmacro %}
 
 {# Per account with snapshots: its last one, and whether that is too old to say what the account holds. #}
@@ -76,7 +94,8 @@
         snapshots.level .5 as symbols,
         arrayMap(value -> ifNull(value, 0), snapshots.level .6) as market_values,
         edge.trading_ms - snapshots.level .7
-        > 2 * greatest(snapshots.gap_ms, 30000) as is_stale
+        > 2 * greatest(snapshots.gap_ms, 30000) as is_stale,
+        snapshots.gap_ms as gap_ms
     from ({{ last_snapshots() }}) as snapshots
     inner join
         (select account, trading_ms from ({{ edge_rows() }}) where edge = 0) as edge

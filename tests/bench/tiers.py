@@ -34,8 +34,8 @@ LIGHT = (
     "live_holding_refresh",
     "live_scope_refresh",
     "live_position_refresh",
-    "known_state_refresh",
     "live_flow_refresh",
+    "known_state_refresh",
     "latest_light_refresh",
 )
 MEDIUM = (

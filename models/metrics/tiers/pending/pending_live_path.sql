@@ -2,4 +2,5 @@
 -- depends_on: {{ ref("known_state") }}
 -- depends_on: {{ ref("live_flow") }}
 -- depends_on: {{ ref("live_edge") }}
+-- depends_on: {{ ref("live_scope") }}
 {{ stage(scope_paths()) }}
