@@ -75,10 +75,10 @@
         from ({{ stage_rows("live_scope") }})
         where edge = 1
     {%- else %}
-        select members.*, snapshots.gap_ms as gap_ms
-        from ({{ scope_members() }}) as members
+        select one_member.*, snapshots.gap_ms as gap_ms
+        from ({{ scope_members() }}) as one_member
         left join
-            ({{ last_snapshots() }}) as snapshots on members.member = snapshots.account
+            ({{ last_snapshots() }}) as snapshots on one_member.member = snapshots.account
     {%- endif %}
 {% endmacro %}
 
