@@ -106,11 +106,15 @@ class NewestFrames:
         Raises:
             WarehouseUnavailable: the warehouse cannot be reached, or the query failed there.
         """
-        moment = (await self._moment.get())[0]["as_of"]
         known, shared = self._frames.get(scope, (None, None))
         if shared is None:
             shared = Shared(lambda: self._batches.rows(scope), ROWS_SECONDS)
-        elif known != moment:
+            # Nothing to compare the moment with: who waits for the one need not wait for the other.
+            found, _ = await asyncio.gather(self._moment.get(), shared.get())
+        else:
+            found = await self._moment.get()
+        moment = found[0]["as_of"]
+        if known not in (None, moment):
             shared.expire()
         self._frames[scope] = (moment, shared)
         self._frames.move_to_end(scope)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from datetime import UTC, datetime
@@ -58,8 +59,7 @@ class Snapshots:
         Raises:
             WarehouseUnavailable: the warehouse cannot be reached, or the query failed there.
         """
-        rows, seconds = await self._frames.frame(scope)
-        alerts = await self._frames.alerts()
+        (rows, seconds), alerts = await asyncio.gather(self._frames.frame(scope), self._frames.alerts())
         if not rows:
             return None
         of_rows, of_alerts, rendered = self._rendered.get(scope, (None, None, None))
