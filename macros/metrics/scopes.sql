@@ -78,7 +78,8 @@
         select one_member.*, snapshots.gap_ms as gap_ms
         from ({{ scope_members() }}) as one_member
         left join
-            ({{ last_snapshots() }}) as snapshots on one_member.member = snapshots.account
+            ({{ last_snapshots() }}) as snapshots
+            on one_member.member = snapshots.account
     {%- endif %}
 {% endmacro %}
 
