@@ -75,7 +75,7 @@
 
 {# An amount in units of its last decimal, and back. Integers multiply and divide in a quarter of the time of Decimals,
    and without their limits. #}
-{% macro units(amount) -%} reinterpret({{ amount }}, 'Int128') {%- endmacro %}
+{% macro units(amount) -%} toInt256(reinterpret({{ amount }}, 'Int128')) {%- endmacro %}
 {% macro from_units(amount, scale) -%}
     reinterpret(toInt128({{ amount }}), 'Decimal(38, {{ scale }})')
 {%- endmacro %}
@@ -83,58 +83,18 @@
 {# `amount * numerator / denominator` in units, to the nearest; the denominator is positive. #}
 {% macro share_of_units(amount, numerator, denominator) -%}
     intDiv(
-        toInt256({{ amount }}) * {{ numerator }} + if(
-            {{ amount }} < 0,
-            - intDiv({{ denominator }}, 2),
-            intDiv({{ denominator }}, 2)
-        ),
+        {{ amount }} * {{ numerator }}
+        + if({{ amount }} < 0, -1, 1) * intDiv({{ denominator }}, 2),
         {{ denominator }}
     )
 {%- endmacro %}
 
-{# What an event makes of the cost and the fees of what is open, and of the mean moment at which it was opened. #}
-{% macro next_state(state) -%}
+{# What a step makes of the cost and the fees of what is open, and of the mean moment at which it was opened. #}
+{% macro next_pools(pools) -%}
     (
-        {{ share_of_units(state ~ '.1', 'kept', 'whole') }} + added_cost,
-        {{ share_of_units(state ~ '.2', 'kept', 'whole') }} + added_fee,
-        {{ state }}.3 + (at - {{ state }}.3) * weight
-    )
-{%- endmacro %}
-
-{# States after each event, from arrays of arguments that were cut into chunks: first the state at the start of each
-   chunk, then, all chunks side by side, those inside. `next` names the macro of one step. #}
-{% macro fold_chunks(next, arguments, initial) -%}
-    {%- set names = arguments | join(', ') -%}
-    {%- set whole, cut, part = [], [], [] -%}
-    {%- for name in arguments -%}
-        {%- do whole.append('arrayPopBack(' ~ name ~ 's_chunks)') -%}
-        {%- do cut.append(name ~ 's_chunks') -%}
-        {%- do part.append(name ~ 's') -%}
-    {%- endfor -%}
-    arrayFlatten(
-        arrayMap(
-            (start, {{ part | join(', ') }}) -> arrayPopFront(
-                arrayFold(
-                    (states, {{ names }})
-                    -> arrayPushBack(states, {{ next('states[-1]') }}),
-                    {{ part | join(', ') }},
-                    [start]
-                )
-            ),
-            arrayFold(
-                (starts, {{ part | join(', ') }}) -> arrayPushBack(
-                    starts,
-                    arrayFold(
-                        (state, {{ names }}) -> {{ next('state') }},
-                        {{ part | join(', ') }},
-                        starts[-1]
-                    )
-                ),
-                {{ whole | join(', ') }},
-                [{{ initial }}]
-            ),
-            {{ cut | join(', ') }}
-        )
+        {{ share_of_units(pools ~ '.1', 'step .1', 'step .2') }} + step .3,
+        {{ share_of_units(pools ~ '.2', 'step .1', 'step .2') }} + step .4,
+        {{ pools }}.3 + (step .6 - {{ pools }}.3) * step .5
     )
 {%- endmacro %}
 
@@ -149,8 +109,10 @@
    cost that stays open; a flip keeps nothing and adds its own share. A split changes the quantity alone. Profit is what
    was paid less the change of the cost: realized profit minus the cost of what is open is the money that went in and
    out, to the last digit. #}
-{% macro ledger_steps() %}
+{% macro ledger_steps(is_adjusted) %}
     {%- set key = "account, strategy_id, symbol" -%}
+    {%- set one, nothing = "toInt256(1)", "toInt256(0)" -%}
+    {%- set fee, at = "ifNull(event .11, toDecimal128(0, 12))", "toFloat64(event .1)" -%}
     sorted as (
         select
             {{ key }},
@@ -191,206 +153,169 @@
         from sorted
         inner join origins using ({{ key }})
     ),
-    valued as (
-        select
-            *,
-            list .6 as kinds,
-            list .12 as removed,
-            -- What was removed changes nothing.
-            arrayMap(
-                (change, is_removed) -> if(is_removed, toDecimal128(0, 9), change),
-                list .7,
-                list .12
-            ) as changes,
-            arrayMap(
-                (notional, is_removed) -> if(is_removed, toDecimal128(0, 12), notional),
-                list .10,
-                list .12
-            ) as notionals,
-            arrayMap(
-                (fee, is_removed) -> if(
-                    is_removed, toDecimal128(0, 12), ifNull(fee, toDecimal128(0, 12))
-                ),
-                list .11,
-                list .12
-            ) as fees
-        from keyed
-    ),
     positioned as (
         select
             *,
-            -- A split needs the position that it multiplies; without one, a sum is
-            -- enough.
-            if(
-                has(kinds, 'split'),
-                arrayFold(
-                    (positions, change, ratio, is_removed) -> arrayPushBack(
-                        positions,
-                        if(
-                            is_removed,
-                            positions[-1],
-                            toDecimal128(
-                                round(toDecimal256(positions[-1], 9) * ratio, 9), 9
+            -- What was removed changes nothing.
+            arrayMap(
+                event -> if(event .12, toDecimal128(0, 9), event .7), list
+            ) as changes,
+            {%- if is_adjusted %}
+                -- A split needs the position that it multiplies; without one, a sum
+                -- is enough.
+                if(
+                    has(list .6, 'split'),
+                    arrayFold(
+                        (positions, event, change) -> arrayPushBack(
+                            positions,
+                            if(
+                                event .12,
+                                positions[-1],
+                                toDecimal128(
+                                    round(toDecimal256(positions[-1], 9) * event .8, 9),
+                                    9
+                                )
+                                + change
                             )
-                            + change
-                        )
+                        ),
+                        list,
+                        changes,
+                        [origin.position_after]
                     ),
-                    changes,
-                    list .8,
-                    removed,
-                    [origin.position_after]
-                ),
-                arrayCumSum(arrayPushFront(changes, origin.position_after))
-            ) as positions
-        from valued
+                    arrayCumSum(arrayPushFront(changes, origin.position_after))
+                )
+            {%- else %} arrayCumSum(arrayPushFront(changes, origin.position_after))
+            {%- endif %} as positions
+        from keyed
     ),
-    classed as (
+    stepped as (
         select
             *,
-            arrayPopBack(positions) as before,
-            arrayPopFront(positions) as after,
+            -- What an event does to the pools: numerator and denominator of the share
+            -- that stays, the cost and the fees that it adds, its weight in the mean
+            -- moment, and its moment.
             arrayMap(
-                (kind, is_removed, before, after, change) -> multiIf(
-                    is_removed or kind = 'split',
-                    'keep',
-                    before != 0 and sign(before) * sign(after) < 0,
-                    'flip',
+                (event, change, before, after) -> multiIf(
+                    event .12 or event .6 = 'split',
+                    ({{ one }}, {{ one }}, {{ nothing }}, {{ nothing }}, 0., {{ at }}),
+                    sign(before) * sign(after) < 0,
+                    (
+                        {{ nothing }},
+                        {{ one }},
+                        {{ share_of_units(units("event .10"), units("abs(after)"), units("abs(change)")) }},
+                        {{ share_of_units(units(fee), units("abs(after)"), units("abs(change)")) }},
+                        1.,
+                        {{ at }}
+                    ),
                     before = 0 or sign(before) = sign(change),
-                    'add',
-                    'reduce'
-                ),
-                kinds,
-                removed,
-                arrayPopBack(positions),
-                arrayPopFront(positions),
-                changes
-            ) as classes,
-            range(toUInt64(ceil(length(list) / {{ ledger_chunk() }}))) as chunks
-        from positioned
-    ),
-    weighed as (
-        select
-            *,
-            -- Kept is the numerator, whole the denominator of the share of the pools
-            -- that stays.
-            arrayMap(
-                (class, after) -> multiIf(
-                    class = 'reduce',
-                    {{ units("abs(after)") }},
-                    toInt128(class != 'flip')
-                ),
-                classes,
-                after
-            ) as kepts,
-            arrayMap(
-                (class, before)
-                -> if(class = 'reduce', {{ units("abs(before)") }}, toInt128(1)),
-                classes,
-                before
-            ) as wholes,
-            {%- for pool, amounts in [("cost", "notionals"), ("fee", "fees")] %}
-                arrayMap(
-                    (class, after, change, amount) -> multiIf(
-                        class = 'flip',
-                        {{ share_of_units(units("amount"), units("abs(after)"), units("abs(change)")) }},
-                        class = 'add',
-                        toInt256({{ units("amount") }}),
-                        toInt256(0)
+                    (
+                        {{ one }},
+                        {{ one }},
+                        {{ units("event .10") }},
+                        {{ units(fee) }},
+                        if(before = 0, 1., toFloat64(change) / toFloat64(after)),
+                        {{ at }}
                     ),
-                    classes,
-                    after,
-                    changes,
-                    {{ amounts }}
-                ) as added_{{ pool }}s,
-            {%- endfor %}
-            arrayMap(event -> toFloat64(event .1), list) as ats,
-            arrayMap(
-                (class, before, after, change) -> multiIf(
-                    class = 'flip' or (class = 'add' and before = 0),
-                    1.,
-                    class = 'add',
-                    toFloat64(change) / toFloat64(after),
-                    0.
+                    (
+                        {{ units("abs(after)") }},
+                        {{ units("abs(before)") }},
+                        {{ nothing }},
+                        {{ nothing }},
+                        0.,
+                        {{ at }}
+                    )
                 ),
-                classes,
-                before,
-                after,
-                changes
-            ) as weights
-        from classed
+                list,
+                changes,
+                arrayPopBack(positions),
+                arrayPopFront(positions)
+            ) as steps
+        from positioned
     ),
     cut as (
         select
             *,
-            {%- for column in ["kepts", "wholes", "added_costs", "added_fees", "ats", "weights"] %}
-                arrayMap(
-                    chunk -> arraySlice(
-                        {{ column }},
-                        chunk * {{ ledger_chunk() }} + 1,
-                        {{ ledger_chunk() }}
-                    ),
-                    chunks
-                ) as {{ column }}_chunks{{ "," if not loop.last }}
-            {%- endfor %}
-        from weighed
+            arrayMap(
+                chunk -> arraySlice(
+                    steps, chunk * {{ ledger_chunk() }} + 1, {{ ledger_chunk() }}
+                ),
+                range(toUInt64(ceil(length(steps) / {{ ledger_chunk() }})))
+            ) as chunks,
+            (
+                {{ units("origin.open_cost") }},
+                {{ units("origin.open_fee") }},
+                origin.open_time
+            ) as start
+        from stepped
     ),
     folded as (
         select
             {{ key }},
             origin,
+            start,
             list,
             positions,
-            {{
-                fold_chunks(
-                    next_state,
-                    ["kept", "whole", "added_cost", "added_fee", "at", "weight"],
-                    "(toInt256(" ~ units("origin.open_cost") ~ "), toInt256(" ~ units("origin.open_fee")
-                    ~ "), origin.open_time)",
+            -- First the pools at the start of each chunk, then, all chunks side by
+            -- side,
+            -- those inside.
+            arrayFlatten(
+                arrayMap(
+                    (first, steps) -> arrayPopFront(
+                        arrayFold(
+                            (states, step)
+                            -> arrayPushBack(states, {{ next_pools("states[-1]") }}),
+                            steps,
+                            [first]
+                        )
+                    ),
+                    arrayFold(
+                        (starts, steps) -> arrayPushBack(
+                            starts,
+                            arrayFold(
+                                (pools, step) -> {{ next_pools("pools") }},
+                                steps,
+                                starts[-1]
+                            )
+                        ),
+                        arrayPopBack(chunks),
+                        [start]
+                    ),
+                    chunks
                 )
-            }}
-            as pools,
-            arrayMap(pool -> {{ from_units("pool", 12) }}, pools .1) as open_costs,
-            arrayMap(pool -> {{ from_units("pool", 12) }}, pools .2) as open_fees,
-            pools .3 as open_times,
-            removed,
-            arrayCumSum(arrayMap(is_removed -> 1 - is_removed, removed)) as numbers
+            ) as states
         from cut
     ),
     unrolled as (
         select
             {{ key }},
-            origin,
             row,
-            is_removed,
+            row .12 as is_removed,
             origin.ordinal + number as ordinal,
-            is_last,
+            place = last_place as is_last,
             position_before,
             position_after,
-            cost_before,
-            open_cost,
-            fee_before,
-            open_fee,
-            time_before,
-            open_time,
+            {{ from_units("before .1", 12) }} as cost_before,
+            {{ from_units("after .1", 12) }} as open_cost,
+            {{ from_units("before .2", 12) }} as fee_before,
+            {{ from_units("after .2", 12) }} as open_fee,
+            before .3 as time_before,
+            after .3 as open_time,
             if(
-                is_removed or row .6 = 'split' or position_before * row .7 >= 0,
+                is_removed
+                or row .6 = 'split'
+                or sign(position_before) * sign(row .7) >= 0,
                 toDecimal128(0, 9),
                 least(abs(position_before), abs(row .7))
             ) as closed_quantity
-        from folded
+        from (select *, length(list) as last_place from folded)
         array join
             list as row,
-            removed as is_removed,
-            numbers as number,
-            arrayMap(place -> place = length(list), arrayEnumerate(list)) as is_last,
+            arrayCumSum(event -> not event .12, list) as number,
+            arrayEnumerate(list) as place,
             arrayPopBack(positions) as position_before,
             arrayPopFront(positions) as position_after,
-            arrayPushFront(arrayPopBack(open_costs), origin.open_cost) as cost_before,
-            open_costs as open_cost,
-            arrayPushFront(arrayPopBack(open_fees), origin.open_fee) as fee_before,
-            open_fees as open_fee,
-            arrayPushFront(arrayPopBack(open_times), origin.open_time) as time_before,
-            open_times as open_time
+            arrayPushFront(arrayPopBack(states), start) as before,
+            states as after
     ),
     ledger_rows as (
         select
@@ -412,7 +337,7 @@
             open_fee,
             open_time,
             {{ from_units(
-                "if(position_after = 0, 0, intDiv(toInt256(" ~ units("open_cost") ~ ") * 1000000000, "
+                "if(position_after = 0, 0, intDiv(" ~ units("open_cost") ~ " * 1000000000, "
                 ~ units("abs(position_after)") ~ "))", 12
             ) }}
             as average_cost,
@@ -455,19 +380,56 @@
     where true
 {%- endmacro %}
 
-{# Changes of keys, which are one constant (see pending_position_ledger), as rows; and their keys alone. #}
-{% macro changed_rows(changes) -%}
+{# How far the ledger is and how far its next refresh goes: revisions of fills, of adjustments, its own one, and the one
+   that the refresh gives its rows (one more where they are the last of their key). #}
+{% macro ledger_progress_type() -%}
+    Tuple(
+        fills_from UInt64,
+        fills_until UInt64,
+        adjustments_from UInt64,
+        adjustments_until UInt64,
+        written UInt64,
+        revision UInt64
+    )
+{%- endmacro %}
+
+{# The fills and the adjustments that the next refresh takes in.
+
+   notEmpty, since the sorting key would be searched for what != '' leaves out. Searching it, and an entry of the index on
+   revision per 1,024 rows instead of 65,536, made 1,000 new fills take 0.35 s behind 20 million, 0.21 s behind 5. #}
+{% macro new_fills(progress) -%}
+    (
+        select *
+        from {{ ref("trade_execution_fact") }}
+        where
+            revision > {{ progress }}.fills_from
+            and revision <= {{ progress }}.fills_until
+            and notEmpty(account)
+    )
+{%- endmacro %}
+{% macro new_adjustments(progress) -%}
+    (
+        select *
+        from {{ ref("ledger_adjustment") }}
+        where
+            revision > {{ progress }}.adjustments_from
+            and revision <= {{ progress }}.adjustments_until
+            and notEmpty(account)
+    )
+{%- endmacro %}
+
+{# Keys that changed before their last row, which are one constant (see late_changes), as rows; and the keys alone. #}
+{% macro late_rows(changes) -%}
     (
         select
             entry.account as account,
             entry.strategy_id as strategy_id,
             entry.symbol as symbol,
-            entry.first_change as first_change,
-            entry.origin as origin
+            entry.first_change as first_change
         from (select arrayJoin({{ changes }}) as entry)
     )
 {%- endmacro %}
-{% macro changed_keys(changes) -%}
+{% macro late_keys(changes) -%}
     (
         select entry.account, entry.strategy_id, entry.symbol
         from (select arrayJoin({{ changes }}) as entry)

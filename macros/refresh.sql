@@ -123,20 +123,30 @@
     )
 {%- endmacro %}
 
-{# What the refreshes of a table wrote behind a revision: the last one that is closed by its cursor, a row with an empty
-   account, and [(revision, rows)]. A refresh has two revisions, the odd one stands for both. #}
-{% macro revisions_behind(table, done, condition="true") -%}
+{# Up to which revision of a table to go from the revision `done`: all that is closed by its cursor, a row with an empty
+   account, or as far as a refresh takes in. A refresh has two revisions, the odd one stands for both.
+
+   One subquery, as each place that names it resolves all that is named in it once more. #}
+{% macro revisions_until(table, done, condition="true") -%}
     (
-        select (max(closed), arraySort(groupArrayIf((both, lines), lines > 0)))
+        select {{ revision_until("behind", "begun") }}
         from
             (
                 select
-                    bitOr(revision, 1) as both,
-                    maxIf(both, account = '') as closed,
-                    countIf(account != '') as lines
-                from {{ table }}
-                where {{ condition }} and revision > {{ done }}
-                group by both
+                    (
+                        max(closed), arraySort(groupArrayIf((both, lines), lines > 0))
+                    ) as behind,
+                    {{ done }} as begun
+                from
+                    (
+                        select
+                            bitOr(revision, 1) as both,
+                            maxIf(both, account = '') as closed,
+                            countIf(account != '') as lines
+                        from {{ table }}
+                        where {{ condition }} and revision > {{ done }}
+                        group by both
+                    )
             )
     )
 {%- endmacro %}

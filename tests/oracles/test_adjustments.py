@@ -13,20 +13,23 @@ from tests.oracles.world import FACTS, Order, World, after, view_definition
 
 D = Decimal
 SEEDS = ("corporate_actions", "opening_positions")
+# Made anew when the seeds have rows, each behind those that it reads.
+LEDGER_VIEWS = ("ledger_progress", "ledger_changes", "pending_position_ledger")
 LEDGER = ("ledger_adjustment_refresh", "position_ledger_refresh")
 
 
 @pytest.fixture(scope="module")
 def adjusted(built: Client, warehouse_settings: Settings) -> Iterator[Client]:
     """The ledger as a build makes it where the seeds have rows: splits of MU (2 for 1) and XLE (1 for 10)."""
-    without = view_definition(built, "pending_position_ledger")
+    without = [view_definition(built, view) for view in LEDGER_VIEWS]
     _split(built, "MU", 100, "2")
     _split(built, "XLE", 100, "0.1")
-    run_dbt(warehouse_settings, ["run", "--select", "pending_position_ledger"])
+    run_dbt(warehouse_settings, ["run", "--select", *LEDGER_VIEWS])
     yield built
     for seed in SEEDS:
         built.command(f"truncate table quant.{seed}")
-    built.command(without)
+    for text in without:
+        built.command(text)
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ with
         from {{ ref("trade") }}
         where toStartOfHour(traded_at) = toDateTime(0, 'UTC') and account = ''
     ) as done,
-    {{ revisions_behind(ref("position_ledger"), "done") }} as known,
-    {{ revision_until("known", "done") }} as ledger_until,
+    {{ revisions_until(ref("position_ledger"), "done") }} as ledger_until,
     -- Orders with a row that changed, and the first moment at which one did.
     (
         select (groupUniqArray(order_id), min(executed_at))
