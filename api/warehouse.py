@@ -19,6 +19,9 @@ from orchestration.warehouse.client import connect_async
 QUERIES = Path(__file__).parent / "queries"
 # A dashboard that waited longer than this has asked again.
 QUERY_SECONDS = 10
+# What somebody waits for goes before what is refreshed anyway: the tiers can keep all cores busy, and a query of 40 ms took
+# half a second beside them. A nice value of Linux; without the capability CAP_SYS_NICE the engine leaves it out.
+_SETTINGS = {"max_execution_time": QUERY_SECONDS, "os_thread_priority": -10}
 
 
 @cache
@@ -61,7 +64,7 @@ class Warehouse:
             return await client.query(
                 sql,
                 parameters=dict(parameters or {}),
-                settings={"max_execution_time": QUERY_SECONDS, **settings},
+                settings={**_SETTINGS, **settings},
             )
         except (TimeoutError, UserError, ClickHouseError, OSError) as error:
             raise WarehouseUnavailable(str(error)) from error
@@ -78,7 +81,7 @@ class Warehouse:
                 sql,
                 parameters=dict(parameters),
                 fmt=output_format,
-                settings={"max_execution_time": QUERY_SECONDS, "date_time_output_format": "iso"},
+                settings={**_SETTINGS, "date_time_output_format": "iso"},
             )
         except (TimeoutError, UserError, ClickHouseError, OSError) as error:
             raise WarehouseUnavailable(str(error)) from error
