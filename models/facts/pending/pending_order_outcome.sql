@@ -4,75 +4,15 @@
 {%- set content = outcome_columns() | reject("equalto", "applied") | list + moments.keys() | list
     + outcome_decision_columns() + ["last_at"] -%}
 {%- set columns = content + ["applied"] -%}
-{%- set in_orders = "broker_order_id in (select arrayJoin(orders_read))" -%}
+{%- set in_orders = "broker_order_id in (select arrayJoin(touched .1))" -%}
 {%- set in_decisions = "decision_id in (select arrayJoin(touched .2))" -%}
 -- depends_on: {{ ref("trade_execution_fact") }}
 -- depends_on: {{ ref("decision_fact") }}
 -- depends_on: {{ ref("execution_version_fact") }}
 with
-    (
-        select max(applied)
-        from {{ ref("order_outcome") }}
-        where toStartOfHour(last_at) = toDateTime(0, 'UTC') and account = ''
-    ) as batches_done,
-    {{ fill_cursor() }} as newest_batch,
-    -- Batches whose fills are there; of many orders, some at a time.
-    (
-        select (newest_batch, arraySort(groupArray((batch, lines))))
-        from
-            (
-                select batch, count() as lines
-                from {{ to_do(ref("changed_order")) }}
-                group by batch
-            )
-    ) as known,
-    {{ revision_until("known", "batches_done") }} as batches_until,
-    (
-        select
-            (
-                maxIf(decision_end, batch <= batches_done),
-                maxIf(decision_end, batch <= batches_until)
-            )
-        from {{ ref("changed_order") }}
-        where is_end = 1
-    ) as decisions_read,
-    -- Orders and decisions that changed, and those whose quotes may have come since.
-    -- One constant: each place that names a subquery plans and runs it again.
-    (
-        select
-            (
-                groupUniqArray(broker_order_id),
-                groupUniqArrayIf(assumeNotNull(decision_id), decision_id is not null)
-            )
-        from
-            (
-                select broker_order_id, decision_id
-                from {{ ref("changed_order") }}
-                where is_end = 0 and batch > batches_done and batch <= batches_until
-                union all
-                -- A decision without an order has its own id for one.
-                select toString(decision_id) as broker_order_id, decision_id
-                from {{ ref("decision_fact") }}
-                where applied > decisions_read .1 and applied <= decisions_read .2
-                union all
-                select broker_order_id, decision_id
-                from {{ ref("order_outcome") }}
-                where {{ awaits_quotes() }}
-            )
-    ) as touched,
-    -- With the other orders of these decisions.
-    (
-        select
-            arrayDistinct(
-                arrayConcat(
-                    touched .1,
-                    arrayMap(decision -> toString(decision), touched .2),
-                    groupUniqArray(broker_order_id)
-                )
-            )
-        from {{ ref("execution_version_fact") }}
-        where {{ in_decisions }}
-    ) as orders_read,
+    -- Constants, from views of their own: every mention of a subquery is analysed anew.
+    (select progress from {{ ref("outcome_progress") }}) as progress,
+    (select touched from {{ ref("outcome_touched") }}) as touched,
     -- Where quotes of these orders lie.
     (
         select
@@ -243,7 +183,7 @@ with
                         union all
                         select {{ columns | join(", ") }}, revision as stored_revision
                         from {{ ref("order_outcome") }} final
-                        where broker_order_id in (select arrayJoin(orders_read))
+                        where {{ in_orders }}
                     )
             )
         where occurrences = 1
@@ -273,7 +213,7 @@ union all
 -- The cursor: a row of empty columns that no reader sees.
 select
     {%- for column in columns %}
-        {{ "batches_until" if column == "applied" else "nothing." ~ column }}
+        {{ "progress.2" if column == "applied" else "nothing." ~ column }}
         as {{ column }},
     {%- endfor %}
     (toUInt8(1), 2 * version, toUInt64(0)) as written,
@@ -284,4 +224,4 @@ from system.one
 left join
     (select * from {{ ref("order_outcome") }} where false) as nothing
     on dummy = nothing.is_deleted
-where batches_until > batches_done
+where progress .2 > progress .1
