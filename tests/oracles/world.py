@@ -318,7 +318,7 @@ class World:
             self.client.command(f"system refresh view quant.{view}")
             self.client.command(f"system wait view quant.{view}")
 
-    def age_outcomes(self, seconds: int = 61) -> None:
+    def age_outcomes(self, seconds: int = 600) -> None:
         """As if what is known of orders had been known earlier."""
         kept = self.client.query("select * from quant.order_outcome")
         revision = kept.column_names.index("revision")
