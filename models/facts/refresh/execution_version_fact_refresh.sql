@@ -7,9 +7,8 @@ with
         from {{ ref("stg_torghut__execution_versions") }}
         where {{ newly_applied(ref("execution_version_fact")) }}
     ),
-    -- What removals need to know is read without the JSON beside it: naming the
-    -- versions
-    -- four times, planning took most of 104 ms, every second.
+    -- What removals need to know, read without the JSON beside it: each mention of the
+    -- versions plans parsing them once more.
     names as (
         select order_id, broker_order_id, decision_id, source_version, is_deleted
         from {{ ref("stg_torghut__execution_names") }}
