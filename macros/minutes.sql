@@ -129,16 +129,20 @@
         select min(until)
         from
             (
-                select max(known_until) as until
+                select argMax(known_until, revision) as until
                 from {{ ref("holding_hour") }}
                 where hour_at = toDateTime(0, 'UTC') and account = ''
+                union all
+                select toDateTime(argMax(last_fill_at, revision), 'UTC') as until
+                from {{ ref("strategy_day") }}
+                where day_at = toDateTime(0, 'UTC') and account = ''
                 union all
                 select toStartOfHour(executed_at) as until
                 from {{ ref("position_ledger") }}
                 where
                     revision > least(
                         (
-                            select max(ledger_revision)
+                            select argMax(ledger_revision, revision)
                             from {{ ref("holding_hour") }}
                             where hour_at = toDateTime(0, 'UTC') and account = ''
                         ),

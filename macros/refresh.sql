@@ -28,9 +28,9 @@
         'quarantine': ['quarantined_row_refresh'],
         'ledger': ['position_ledger_refresh', 'trade_refresh'],
         'upkeep': [
-            'ledger_adjustment_refresh', 'ledger_head_refresh', 'strategy_hour_refresh', 'position_hour_refresh',
-            'equity_minute_refresh', 'grid_edge_refresh', 'strategy_minute_refresh', 'symbol_hour_refresh',
-            'symbol_hour_sweep_refresh', 'holding_hour_refresh', 'working_order_refresh', 'context_review_refresh',
+            'ledger_adjustment_refresh', 'ledger_head_refresh', 'strategy_hour_refresh', 'strategy_day_refresh',
+            'position_hour_refresh', 'equity_minute_refresh', 'grid_edge_refresh', 'strategy_minute_refresh',
+            'symbol_hour_refresh', 'symbol_hour_sweep_refresh', 'holding_hour_refresh', 'working_order_refresh', 'context_review_refresh',
             'order_outcome_refresh',
         ],
         'before_positions': [

@@ -2,22 +2,26 @@
 
    Windows begin and end inside hours, the present hour still runs, and a late fill changes an hour that was summed up:
    for those, fills and trades are read. All other hours of a window come from strategy_hour and position_hour. #}
-{# The first hour that is not, or no longer, what strategy_hour and position_hour say, or was not known to be. #}
+{# The first hour that is not, or no longer, what strategy_day and position_hour say, or was not known to be. #}
 {% macro rolled_until() -%}
     (
         select min(until)
         from
             (
-                select toDateTime(max(traded_at), 'UTC') as until
+                select toDateTime(argMax(traded_at, revision), 'UTC') as until
                 from {{ ref("position_hour") }}
                 where hour_at = toDateTime(0, 'UTC') and account = ''
+                union all
+                select toDateTime(argMax(last_fill_at, revision), 'UTC') as until
+                from {{ ref("strategy_day") }}
+                where day_at = toDateTime(0, 'UTC') and account = ''
                 union all
                 select toStartOfHour(executed_at) as until
                 from {{ ref("position_ledger") }}
                 where
                     revision > least(
                         (
-                            select max(ledger_revision)
+                            select argMax(ledger_revision, revision)
                             from {{ ref("position_hour") }}
                             where hour_at = toDateTime(0, 'UTC') and account = ''
                         ),
@@ -44,6 +48,31 @@
 {# The hours in which the edges lie. #}
 {% macro edge_hours() -%}
     (select groupUniqArray(toStartOfHour(edge_at)) from ({{ edge_rows() }}))
+{%- endmacro %}
+
+{# The hours of a row of strategy_day, and the last of them that begins before an hour, or 1970: of a day, by its bits. By
+   the hours themselves, finding where 200 accounts stood at the edges took 0.03 s of a tick for 20 days, 0.3 s for 200. #}
+{% macro hours_of_day() -%}
+    arrayMap(hour -> day_at + toIntervalHour(hour), bitPositionsToArray(active_hours))
+{%- endmacro %}
+{% macro last_hour_before(hour) -%}
+    {%- set bits -%}
+    bitAnd(
+        active_hours,
+        multiIf(
+            {{ hour }} >= day_at + interval 1 day,
+            toUInt32(-1),
+            {{ hour }} > day_at,
+            bitShiftLeft(toUInt32(1), toHour({{ hour }})) - 1,
+            toUInt32(0)
+        )
+    )
+    {%- endset -%}
+    if(
+        {{ bits }} = 0,
+        toDateTime(0, 'UTC'),
+        day_at + toIntervalHour(toUInt8(log2({{ bits }})))
+    )
 {%- endmacro %}
 
 {# Names of what is summed up. #}

@@ -195,12 +195,19 @@
             select groupArray((account, hour_at))
             from
                 (
-                    select account, max(rolled.hour_at) as hour_at
-                    from {{ ref("strategy_hour") }} as rolled final
-                    where
-                        rolled.hour_at < flips_until
-                        and rolled.hour_at + interval 1 hour <= {{ as_of() }}
-                        and account != ''
+                    select account, max({{ last_hour_before("before") }}) as hour_at
+                    from
+                        (
+                            select
+                                toString(account) as account,
+                                day_at,
+                                active_hours,
+                                least(
+                                    flips_until, toStartOfHour({{ as_of() }})
+                                ) as before
+                            from {{ ref("strategy_day") }} final
+                            where account != ''
+                        )
                     group by account
                 )
         ) as base_hours

@@ -10,6 +10,7 @@
     {%- set sums = of_fills + of_trades -%}
     with
         {{ rolled_until() }} as rolled_until,
+        least(rolled_until, toStartOfHour({{ as_of() }})) as hours_until,
         {{ edge_hours() }} as edge_hours,
         {{ orders_under_way() }} as under_way,
         parts as (
@@ -73,8 +74,12 @@
                 last_fill_at
             from {{ ref("strategy_hour") }} final
             where
-                hour_at < least(rolled_until, toStartOfHour({{ as_of() }}))
-                and hour_at > arrayMin(edge_hours)
+                hour_at < hours_until
+                -- Where a late fill lies before all windows, also the hours before it
+                -- of that day: strategy_day tells of whole days.
+                and hour_at >= least(
+                    arrayMin(edge_hours) + interval 1 hour, toStartOfDay(hours_until)
+                )
             union all
             select
                 account,
@@ -84,11 +89,11 @@
                 'last' as kind,
                 {%- for sum in sums %} 0 as {{ sum }}, {%- endfor %}
                 toDateTime64(0, 6, 'UTC') as last_trade_at,
-                max(strategy_hour.last_fill_at) as last_fill_at
-            from {{ ref("strategy_hour") }} as strategy_hour final
+                max(strategy_day.last_fill_at) as last_fill_at
+            from {{ ref("strategy_day") }} as strategy_day final
             where
-                strategy_hour.hour_at
-                < least(rolled_until, toStartOfHour({{ as_of() }}))
+                strategy_day.day_at + interval 1 day <= hours_until
+                and strategy_day.account != ''
             group by account, strategy_id
         )
     select

@@ -560,7 +560,8 @@
         true as is_valued
     from {{ ref("position_snapshot_fact") }} as snapshot final
     where
-        snapshot.snapshot_at > oldest_at
+        toStartOfHour(snapshot.snapshot_at) >= toStartOfHour(oldest_at)
+        and snapshot.snapshot_at > oldest_at
         and snapshot.snapshot_at <= {{ as_of() }}
         and snapshot.equity is not null
         and {{ is_known("snapshots", "snapshot.known_from") }}

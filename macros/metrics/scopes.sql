@@ -147,11 +147,20 @@
                         from
                             {{ snapshots_of_days(days) }}
                             {%- if loop.last %}
-                                and snapshot.account not in (
-                                    select snapshot.account
-                                    from {{ snapshots_of_days(4) }}
-                                    group by snapshot.account
-                                    having count() >= 100
+                                and (
+                                    toStartOfHour(snapshot.snapshot_at),
+                                    snapshot.account
+                                ) in (
+                                    select arrayJoin({{ hours_of_day() }}), account
+                                    from {{ ref("snapshot_day") }}
+                                    where
+                                        day_at > {{ as_of() }} - interval 61 day
+                                        and account not in (
+                                            select snapshot.account
+                                            from {{ snapshots_of_days(4) }}
+                                            group by snapshot.account
+                                            having count() >= 100
+                                        )
                                 )
                             {%- endif %}
                         group by account
@@ -169,8 +178,14 @@
         arrayFirst(one -> one .1 = account, found) .3 as recent
     from
         {{ snapshots_of_days(60) }}
-        and (snapshot.account, snapshot.snapshot_at)
-        in (select one .1, one .2 from (select arrayJoin(found) as one))
+        and (
+            toStartOfHour(snapshot.snapshot_at),
+            snapshot.account,
+            snapshot.snapshot_at
+        ) in (
+            select toStartOfHour(one .2), one .1, one .2
+            from (select arrayJoin(found) as one)
+        )
     order by snapshot.snapshot_id
     limit 1 by account
 {% endmacro %}
@@ -178,7 +193,11 @@
 {% macro snapshots_of_days(days) -%}
     {{ ref("position_snapshot_fact") }} as snapshot final
     where
-        snapshot.snapshot_at <= {{ as_of() }}
+        -- Sorted by the hour: bounds of the moment keep no row from being read.
+        toStartOfHour(snapshot.snapshot_at) <= toStartOfHour({{ as_of() }})
+        and toStartOfHour(snapshot.snapshot_at)
+        >= toStartOfHour({{ as_of() }} - interval {{ days }} day)
+        and snapshot.snapshot_at <= {{ as_of() }}
         and snapshot.snapshot_at > {{ as_of() }} - interval {{ days }} day
         and {{ is_known("snapshots", "snapshot.known_from") }}
 {%- endmacro %}

@@ -16,8 +16,8 @@ import typer
 from orchestration.defs.environments import unattended
 from orchestration.errors import NotReachable, UserError
 from orchestration.settings import PROJECT_DIR, Settings, get_settings
+from orchestration.supervise.niceness import DAGSTER, stand_behind
 
-_NICENESS = 3
 # Behind everything else, a run took longer than a minute to begin on a machine that was busy otherwise. That is when
 # Dagster gives it up by default, and sensors as well.
 _PATIENCE_SECONDS = "300"
@@ -54,17 +54,6 @@ def dagster_home(settings: Settings) -> Path:
     (home / "dagster.yaml").write_text((_INSTANCES / instance).read_text())
     (home / "workspace.yaml").write_text(_WORKSPACE.format(port=settings.dagster_code_port))
     return home
-
-
-def _stand_behind() -> None:
-    """Let everything else have the processor first: no number waits for Dagster.
-
-    Its three processes load for half a minute, with more than a core, and took it from the tick of every second.
-    """
-    os.nice(_NICENESS)
-    # Where each session is a scheduling group of its own, which a child of `up` is, only the group's niceness counts.
-    with contextlib.suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(_NICENESS))
 
 
 def _make_storage(home: Path, url: str) -> None:
@@ -148,7 +137,8 @@ def dagster(
         # The instance's file reads it from the environment; here it may come from a file of settings.
         os.environ["DAGSTER_POSTGRES_URL"] = url
     _make_storage(home, url if settings.dagster_environment == "production" else "")
-    _stand_behind()
+    # Its three processes load for half a minute, with more than a core, and took it from the tick of every second.
+    stand_behind(DAGSTER)
     if part != "code":
         _await_definitions(settings.dagster_code_port)
     os.chdir(PROJECT_DIR)

@@ -38,6 +38,8 @@ class Rollup:
     grows_at: str
     cursor: str
     taken_in: str
+    # What has begun and goes on is left out.
+    goes_on_from: str = "toStartOfHour(now('UTC'))"
 
     @property
     def view(self) -> str:
@@ -52,6 +54,15 @@ def _of_ledger(name: str) -> Rollup:
 # In the order in which one feeds the next.
 ROLLUPS = (
     _of_ledger("strategy_hour"),
+    Rollup(
+        "strategy_day",
+        "day_at",
+        "position_ledger",
+        "toStartOfDay(executed_at)",
+        "ledger_revision",
+        "revision",
+        goes_on_from="toStartOfDay(now('UTC'))",
+    ),
     _of_ledger("position_hour"),
     _of_ledger("holding_hour"),
     Rollup("equity_minute", "grid_at", "position_snapshot_fact", "toStartOfDay(snapshot_at)", "revision", "applied"),
@@ -83,7 +94,7 @@ def _done(client: Client) -> tuple[Any, ...]:
     """Up to which hour of the ledger and which batch of snapshots the rollups beside have come."""
     return tuple(
         client.query(
-            f"select (select toDateTime(max(last_fill_at), 'UTC') from {BESIDE}.strategy_hour"
+            f"select (select toDateTime(argMax(last_fill_at, revision), 'UTC') from {BESIDE}.strategy_hour"
             " where hour_at = toDateTime(0, 'UTC') and account = ''),"
             f" (select max(revision) from {BESIDE}.equity_minute where account = '')"
         ).result_rows[0]
@@ -120,7 +131,7 @@ def differing(client: Client, rollup: Rollup) -> tuple[int, list[tuple[str, Any]
         + " union all ".join(
             f"select max({rollup.cursor}) as cursor from {database}.{rollup.name}" for database in ("quant", BESIDE)
         )
-        + ")) and account != '' union all select toStartOfHour(now('UTC')))"
+        + f")) and account != '' union all select {rollup.goes_on_from})"
     ).result_rows
     rows = client.query(
         f"select account, {rollup.moment} from (select {listed}, count() as copies from ("

@@ -2,6 +2,7 @@
 
 from orchestration.logs import configure_logging
 from orchestration.settings import get_settings
+from orchestration.supervise.niceness import WAREHOUSE, stand_behind
 
 
 def warehouse() -> None:
@@ -10,4 +11,5 @@ def warehouse() -> None:
 
     settings = get_settings()
     configure_logging("warehouse", settings.log_level)
+    stand_behind(WAREHOUSE)
     serve(settings)

@@ -95,13 +95,13 @@ def measure(client: Client, fills: int, accounts: int, table: Table) -> None:
     for view in STAGES:
         seconds, rows = refresh(client, view)
         table.add_row(f"{view}, from the ledger alone", f"{seconds:.2f} s", f"{rows / accounts:,.0f}")
-    for view in ("strategy_hour_refresh", "position_hour_refresh"):
+    for view in ("strategy_hour_refresh", "strategy_day_refresh", "position_hour_refresh"):
         seconds, rows = refresh(client, view)
         table.add_row(f"{view}, all hours", f"{seconds:.2f} s", "")
     for view in STAGES:
         seconds, rows = refresh(client, view)
         table.add_row(f"{view}, with the hours", f"{seconds:.2f} s", f"{rows / accounts:,.0f}")
-    for view in ("strategy_hour_refresh", "position_hour_refresh"):
+    for view in ("strategy_hour_refresh", "strategy_day_refresh", "position_hour_refresh"):
         seconds, rows = refresh(client, view)
         table.add_row(f"{view}, nothing new", f"{seconds:.2f} s", "")
 

@@ -124,12 +124,12 @@ def fill(client: Client, fills: int, accounts: int) -> None:
     repeat(client, "trade_refresh", lambda: client.command(trades) == 1)
     # The build left cursors at the present: what is new behind them is told by the revision of the ledger.
     hours = (
-        "SELECT (SELECT (max(ledger_revision), toDateTime(max(last_fill_at))) FROM quant.strategy_hour"
+        "SELECT (SELECT argMax((ledger_revision, toDateTime(last_fill_at)), revision) FROM quant.strategy_hour"
         " WHERE account = '') < (SELECT (intDiv(max(revision), 2), toStartOfHour(now())) FROM quant.trade"
         " WHERE account = '')"
     )
     while client.command(hours) == 1:
-        for view in ("strategy_hour_refresh", "position_hour_refresh", "holding_hour_refresh"):
+        for view in ("strategy_hour_refresh", "strategy_day_refresh", "position_hour_refresh", "holding_hour_refresh"):
             refresh(client, view)
     add_market(client, accounts)
     for view in ("equity_minute_refresh", "symbol_hour_refresh"):

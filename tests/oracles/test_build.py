@@ -81,6 +81,7 @@ def test_the_next_tick_waits_for_what_runs_before_the_positions(built: Client) -
         "ledger_adjustment_refresh",
         "ledger_head_refresh",
         "strategy_hour_refresh",
+        "strategy_day_refresh",
         "position_hour_refresh",
         "equity_minute_refresh",
         "grid_edge_refresh",

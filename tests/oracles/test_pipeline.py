@@ -16,6 +16,7 @@ from tests.oracles.world import FACTS, Order, World, after
 D = Decimal
 ROLLUPS = (
     "strategy_hour_refresh",
+    "strategy_day_refresh",
     "position_hour_refresh",
     "symbol_hour_refresh",
     "symbol_hour_sweep_refresh",

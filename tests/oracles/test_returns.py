@@ -287,7 +287,7 @@ def test_contributions_of_strategies_add_up_to_the_return_of_their_account(world
         world.snapshot(at, cash + sum(held.values()) * prices[number])
     world.quotes(quotes)
     world.batch(watermark=datetime.now(UTC))
-    world.tick((*FACTS, "strategy_hour_refresh", "position_hour_refresh", *GRID))
+    world.tick((*FACTS, "strategy_hour_refresh", "strategy_day_refresh", "position_hour_refresh", *GRID))
     end = begin + timedelta(minutes=88)
     # Known up to the minute that a strategy's value is there for certain.
     frames = world.frames(end, group="performance")

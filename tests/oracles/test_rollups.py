@@ -17,7 +17,7 @@ from tests.oracles.reference import Book
 from tests.oracles.world import FACTS, Order, World, after
 
 D = Decimal
-ROLLUPS = ("strategy_hour_refresh", "position_hour_refresh")
+ROLLUPS = ("strategy_hour_refresh", "strategy_day_refresh", "position_hour_refresh")
 WINDOWS = ("1m", "15m", "1h", "1d", "5d")
 ACCOUNTS = ("paper", "paper-crypto")
 SYMBOLS = ("MU", "GLD")
@@ -194,7 +194,7 @@ def test_frames_are_the_same_from_rows_and_from_hours_and_equal_a_book(world: Wo
         table: world.client.query(
             f"select * except (revision, ledger_revision) from quant.{table} final order by all"
         ).result_rows
-        for table in ("strategy_hour", "position_hour")
+        for table in ("strategy_hour", "strategy_day", "position_hour")
     }
     for table in hours:
         world.client.command(f"truncate table quant.{table}")
@@ -219,6 +219,35 @@ def some_hours_at_once(world: World) -> Iterator[None]:
     world.client.command(f"create or replace view quant.{name} as {few}")
     yield
     world.client.command(f"create or replace view quant.{name} as {text}")
+
+
+def test_a_history_that_comes_late_is_summed_up_some_hours_at_a_time(world: World) -> None:
+    """As when a source of years is mirrored into a warehouse that stands, whose cursors are at the present."""
+    world.order(Order("buy", D(1), D(10), after(100 * 3600)))
+    world.batch()
+    world.tick(FACTS)
+    world.tick(ROLLUPS)
+    for hour in range(60):
+        world.order(Order("buy", D(1), D(10), after(hour * 3600)))
+    world.batch()
+    world.tick(FACTS)
+    query = "select toInt64(quantity) from quant.position_hour final where account != '' order by hour_at"
+    days = "select sum(bitCount(active_hours)) from quant.strategy_day final"
+    steps: list[int] = []
+    with some_hours_at_once(world):
+        while len(steps) < 20 and steps[-1:] != [61]:
+            world.tick(ROLLUPS)
+            positions = world.client.query(query).result_rows
+            # Behind the last of these hours only the one that was there before, as it was then.
+            steps.append(len(positions) if positions[-1] == (len(positions),) else len(positions) - 1)
+            assert positions[: steps[-1]] == [(hour + 1,) for hour in range(steps[-1])]
+    assert 2 < len(steps) < 20
+    assert 0 < steps[0] < 30
+    assert world.client.command(days) == 61
+    # And nothing goes on forever.
+    before = world.client.query("select * from quant.position_hour order by all").result_rows
+    world.tick(ROLLUPS)
+    assert world.client.query("select * from quant.position_hour order by all").result_rows == before
 
 
 def test_hours_without_fills_any_more_are_gone(world: World) -> None:
@@ -249,7 +278,7 @@ def test_rollups_without_news_write_nothing(world: World) -> None:
     world.batch()
     world.tick(FACTS)
     world.tick(ROLLUPS)
-    tables = ("trade", "strategy_hour", "position_hour")
+    tables = ("trade", "strategy_hour", "strategy_day", "position_hour")
     before = [world.client.query(f"select * from quant.{table} order by all").result_rows for table in tables]
     world.tick(FACTS)
     world.tick(ROLLUPS)

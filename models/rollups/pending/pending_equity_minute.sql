@@ -16,6 +16,7 @@ from {{ ref("position_snapshot_fact") }} final
 where
     notEmpty(touched .1)
     and account in (select arrayJoin(touched .1))
+    and toStartOfHour(snapshot_at) >= toStartOfHour(touched .2)
     and snapshot_at > touched .2
     and equity is not null
 {%- endset %}

@@ -7,7 +7,12 @@ with
     ) as done,
     -- The positions behind the hours, beside which the flips are read, go first.
     (
-        select (max(revision), max(ledger_revision), toDateTime(max(traded_at), 'UTC'))
+        select
+            (
+                max(revision),
+                argMax(ledger_revision, revision),
+                toDateTime(argMax(traded_at, revision), 'UTC')
+            )
         from {{ ref("position_hour") }}
         where hour_at = toDateTime(0, 'UTC') and account = ''
     ) as rolled,

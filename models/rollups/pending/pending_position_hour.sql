@@ -13,9 +13,14 @@ with
         where hour_at = toDateTime(0, 'UTC') and account = ''
     ) as done,
     (
-        select (max(revision), max(ledger_revision), max(last_fill_at))
-        from {{ ref("strategy_hour") }}
-        where hour_at = toDateTime(0, 'UTC') and account = ''
+        select
+            (
+                max(revision),
+                argMax(ledger_revision, revision),
+                argMax(last_fill_at, revision)
+            )
+        from {{ ref("strategy_day") }}
+        where day_at = toDateTime(0, 'UTC') and account = ''
     ) as rolled,
     -- Accounts of which an hour changed, with the hours from there on in which anything
     -- happened, and the one before.
@@ -26,9 +31,15 @@ with
                 select
                     account,
                     any(changed.from_hour) as from_hour,
-                    maxIf(hour_at, hour_at < changed.from_hour) as base_hour,
+                    max({{ last_hour_before("changed.from_hour") }}) as base_hour,
                     arraySort(
-                        groupUniqArrayIf(hour_at, hour_at >= changed.from_hour)
+                        groupUniqArrayArray(
+                            arrayFilter(
+                                hour_at -> hour_at >= changed.from_hour
+                                and hour_at < rolled .3,
+                                {{ hours_of_day() }}
+                            )
+                        )
                     ) as hours
                 from
                     (
@@ -40,8 +51,9 @@ with
                     ) as changed
                 left join
                     (
-                        select account, hour_at from {{ ref("strategy_hour") }} final
-                    ) as active using (account)
+                        select account, day_at, active_hours
+                        from {{ ref("strategy_day") }} final
+                    ) as day using (account)
                 group by account
             )
     ) as changed,

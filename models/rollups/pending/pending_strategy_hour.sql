@@ -2,7 +2,7 @@
 with
     -- Up to which revision of the ledger and up to which hour the sums are here.
     (
-        select (max(ledger_revision), toDateTime(max(last_fill_at), 'UTC'))
+        select argMax((ledger_revision, toDateTime(last_fill_at, 'UTC')), revision)
         from {{ ref("strategy_hour") }}
         where hour_at = toDateTime(0, 'UTC') and account = ''
     ) as done,
@@ -16,6 +16,20 @@ with
         select greatest(1, intDiv({{ var("positions_per_refresh") }}, 1 + count()))
         from {{ ref("ledger_head") }}
     ) as hours_at_once,
+    -- Hours that were summed up before and changed. So many at once are a history that
+    -- came late, as it does when a source of years is mirrored into a warehouse that
+    -- stands: then it is begun anew from the first of them, some hours at a time. All
+    -- 4,800 hours of 200 days with 5,000 positions at once did not fit in memory.
+    (
+        select arraySort(groupUniqArray(toStartOfHour(executed_at)))
+        from {{ ref("position_ledger") }}
+        where
+            revision > done .1
+            and revision <= ledger_until
+            and toStartOfHour(executed_at) < done .2
+            and notEmpty(account)
+    ) as late_hours,
+    if(length(late_hours) > hours_at_once, late_hours[1], done .2) as begins_at,
     -- Up to the hour that runs; of a long history, some hours at a time.
     (
         select
@@ -31,28 +45,20 @@ with
             (
                 select arraySort(groupUniqArray(toStartOfHour(executed_at))) as hours
                 from {{ ref("position_ledger") }}
-                where toStartOfHour(executed_at) >= done .2 and notEmpty(account)
+                where toStartOfHour(executed_at) >= begins_at and notEmpty(account)
             )
     ) as hours_until,
     (
-        select groupUniqArray(hour_at)
-        from
-            (
-                select toStartOfHour(executed_at) as hour_at
-                from {{ ref("position_ledger") }}
-                where
-                    toStartOfHour(executed_at) >= done .2
-                    and toStartOfHour(executed_at) < hours_until
-                    and notEmpty(account)
-                union all
-                select toStartOfHour(executed_at) as hour_at
-                from {{ ref("position_ledger") }}
-                where
-                    revision > done .1
-                    and revision <= ledger_until
-                    and toStartOfHour(executed_at) < hours_until
-                    and notEmpty(account)
+        select
+            arrayConcat(
+                groupUniqArray(toStartOfHour(executed_at)),
+                arrayFilter(hour_at -> hour_at < begins_at, late_hours)
             )
+        from {{ ref("position_ledger") }}
+        where
+            toStartOfHour(executed_at) >= begins_at
+            and toStartOfHour(executed_at) < hours_until
+            and notEmpty(account)
     ) as touched,
     parts as (
         select

@@ -1,6 +1,7 @@
 {{ config(meta={"stage_before": "grid_edge"}) }}
 -- depends_on: {{ ref("strategy_minute") }}
 -- depends_on: {{ ref("grid_edge") }}
+-- depends_on: {{ ref("snapshot_day") }}
 -- depends_on: {{ ref("account_settings") }}
 {%- set sums = ["fills", "realized_pnl", "fees", "feeless_notional"] -%}
 {%- set events -%}

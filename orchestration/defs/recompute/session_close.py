@@ -89,7 +89,7 @@ def last_close(client: Client, calendar: str = "") -> str:
 def sealed_until(client: Client) -> str:
     """Before this moment the hours are summed up: whole hours, from whatever the mirror has brought."""
     ((until,),) = client.query(
-        "select least((select toDateTime(max(traded_at), 'UTC') from quant.position_hour"
+        "select least((select toDateTime(argMax(traded_at, revision), 'UTC') from quant.position_hour"
         " where hour_at = toDateTime(0, 'UTC') and account = ''),"
         " (select toDateTime(max(watermark), 'UTC') from torghut_raw.mirror_checkpoint))"
     ).result_rows

@@ -3,6 +3,6 @@
 -- depends_on: {{ ref("live_edge") }}
 select
     *,
-    (select max(applied) from {{ ref("position_snapshot_fact") }}) as snapshots,
+    (select max(last_applied) from {{ ref("snapshot_day") }}) as snapshots,
     {{ as_of() }} as as_of
 from ({{ scope_bases() }})
