@@ -24,7 +24,7 @@
             from ({{ path_windows() }})
         ) as window_list,
         (
-            select groupArray((toString(account), flowed_at, toFloat64(amount)))
+            select groupArray((toString(account), flowed_at, toDecimal128(amount, 12)))
             from {{ ref("cash_flows") }}
         ) as flow_list,
         (select min(edge_at) - interval 7 day from ({{ edge_rows() }})) as oldest_at,
@@ -298,7 +298,7 @@
     from
         (
             select
-                path_list[path] as item,
+                item,
                 multiIf(
                     item .3 = '',
                     'account_equity',
@@ -322,43 +322,99 @@
 {# Rows (path, edge): the points of every path, in their order. #}
 {% macro path_points() %}
     select
-        path,
+        item,
+        capital,
         edge,
-        any(step_ms) as step_ms,
-        any(window_ms) as window_ms,
-        any(capital) as capital,
-        arraySort(
-            groupArray((number, is_known, value, base, flow, at_ms, benchmark_price))
+        step_ms,
+        window_ms,
+        arrayZip(
+            places .1,
+            is_known,
+            if(strategy = '', equity, profit),
+            if(
+                capital > 0,
+                arrayMap(amount -> capital + former_profit + amount, profit),
+                equity
+            ),
+            if(strategy = '', flow, arrayWithConstant(steps + 1, 0.)),
+            places .2,
+            places .3
         ) as points
     from
         (
             select
-                path,
+                path_list[path] as item,
+                item .3 as strategy,
+                arrayFilter(
+                    one -> one .1 = item .3 and has(item .2, one .2), capital_list
+                ) as capitals,
+                if(
+                    length(capitals) = length(item .2),
+                    arraySum(arrayMap(one -> one .3, capitals)),
+                    0.
+                ) as capital,
+                arraySum(arrayMap(one -> one .4, capitals)) as former_profit,
                 edge,
-                number,
-                any(step_ms) as step_ms,
-                any(window_ms) as window_ms,
-                any(at_ms) as at_ms,
-                any(benchmark_price) as benchmark_price,
-                any(capital) as capital,
-                min(is_known) as is_known,
-                toFloat64(sumIf(amount, kind = '')) as equity,
-                toFloat64(sumIf(amount, kind != '')) as profit,
-                if(any(strategy) = '', equity, profit) as value,
-                if(capital > 0, capital + any(former_profit) + profit, equity) as base,
-                if(any(strategy) = '', sum(member_flow), 0.) as flow
-            from ({{ path_values() }})
-            group by path, edge, number
+                any(one.step_ms) as step_ms,
+                any(one.window_ms) as window_ms,
+                any(one.steps) as steps,
+                any(one.places) as places,
+                minForEach(one.is_known) as is_known,
+                cast(
+                    arrayResize(
+                        sumForEachIf(one.amounts, kind = ''), steps + 1
+                    ) as Array(Float64)
+                ) as equity,
+                cast(
+                    arrayResize(
+                        sumForEachIf(one.amounts, kind != ''), steps + 1
+                    ) as Array(Float64)
+                ) as profit,
+                cast(sumForEach(one.flows) as Array(Float64)) as flow
+            from ({{ path_members() }}) as one
+            group by path, edge
         )
-    group by path, edge
 {% endmacro %}
 
-{# Rows (path, edge, number, member, kind): the equity of an account at a point, and of a contribution also the
-   strategy's profit so far. An equity is known while its snapshot is not older than twice the step or twice the usual
-   gap between snapshots; it is not carried on. A profit stays what it was until the minutes say otherwise. #}
+{# Rows (path, edge, kind, account): what each account of a path adds to it, an array with an entry for each point. #}
+{% macro path_members() %}
+    select
+        arrayJoin(paths) as path,
+        kind,
+        edge,
+        step_ms,
+        window_ms,
+        steps,
+        arrayMap(value -> (value .1, value .2, value .3), values) as places,
+        arrayMap(value -> value .4, values) as is_known,
+        arrayMap(value -> value .5, values) as amounts,
+        arrayMap(value -> value .6, values) as flows
+    from
+        (
+            select
+                any(member.paths) as paths,
+                any(member.kind) as kind,
+                any(member.edge) as edge,
+                any(member.step_ms) as step_ms,
+                any(member.window_ms) as window_ms,
+                any(member.steps) as steps,
+                arraySort(
+                    groupArray(
+                        (number, at_ms, benchmark_price, is_known, amount, member_flow)
+                    )
+                ) as
+            values
+            from ({{ path_values() }}) as member
+            group by grid, place
+        )
+{% endmacro %}
+
+{# Rows (grid, place, number): the equity of an account at a point, or a strategy's profit on it so far. An equity is known
+   while its snapshot is not older than twice the step or twice the usual gap between snapshots; it is not carried on. A
+   profit stays what it was until the minutes say otherwise. #}
 {% macro path_values() %}
     select
-        point.* except (members),
+        point.*,
         toUnixTimestamp64Milli(point.point_at) as at_ms,
         series.amount as amount,
         if(
@@ -379,20 +435,10 @@
                 and flow .2 <= point.point_at
                 and point.kind = '',
                 flow .3,
-                0.
+                toDecimal128(0, 12)
             ),
             flow_list
-        ) as member_flow,
-        arrayFilter(
-            item -> item .1 = point.strategy and has(point.members, item .2),
-            capital_list
-        ) as capitals,
-        if(
-            length(capitals) = length(point.members),
-            arraySum(arrayMap(item -> item .3, capitals)),
-            0.
-        ) as capital,
-        arraySum(arrayMap(item -> item .4, capitals)) as former_profit
+        ) as member_flow
     from ({{ path_member_points() }}) as point
     asof left join
         ({{ path_series() }}) as series
@@ -401,7 +447,7 @@
         and point.seen_at >= series.at
 {% endmacro %}
 
-{# The points of every path, once per account and kind of value, with the trading time of the account's own calendar. #}
+{# The points of every grid, once per account and kind of value, with the trading time of the account's own calendar. #}
 {% macro path_member_points() %}
     select
         point.*,
@@ -424,11 +470,11 @@
         (
             select
                 located.* except (members),
-                located.members as members,
-                arrayJoin(located.members) as member,
-                arrayJoin(
-                    if(located.strategy = '', [''], ['', located.strategy])
-                ) as kind,
+                arrayJoin(located.members) as item,
+                item .1 as place,
+                item .2 as member,
+                item .3 as kind,
+                item .4 as paths,
                 transform(
                     member, account_calendars .1, account_calendars .2, ''
                 ) as member_calendar
@@ -440,7 +486,7 @@
         and point.point_at >= session.opens_at
 {% endmacro %}
 
-{# The points of every path with the last price of its benchmark. #}
+{# The points of every grid with the last price of its benchmark. #}
 {% macro path_priced_points() %}
     select
         point.*,
@@ -486,7 +532,7 @@
         and bar.at >= session.opens_at
 {% endmacro %}
 
-{# The points of every path in trading time, and the moment at which each was reached: at the seam of two sessions the
+{# The points of every grid in trading time, and the moment at which each was reached: at the seam of two sessions the
    opening of the later one, at the last point the moment of evaluation itself. #}
 {% macro path_located_points() %}
     select
@@ -510,35 +556,91 @@
     from
         (
             select
-                path,
-                item .2 as members,
-                item .3 as strategy,
-                item .4 as calendar,
-                item .5 as gap_ms,
-                item .6 as benchmark,
-                arrayJoin(
-                    arrayFilter(bound -> bound .1 = calendar, window_list)
-                ) as bound,
-                bound .2 as edge,
-                bound .4 - bound .3 as window_ms,
-                greatest(bound .5, gap_ms, if(strategy = '', 0, 60000)) as step_ms,
-                2 * greatest(bound .5, gap_ms) as longest_age_ms,
+                *,
                 toUInt32(greatest(1, ceil(window_ms / step_ms))) as steps,
                 arrayJoin(range(steps + 1)) as number,
                 if(
-                    number = 0, bound .3, bound .4 - (steps - number) * step_ms
+                    number = 0, begin_ms, end_ms - (steps - number) * step_ms
                 ) as point_ms
-            from
-                (
-                    select path, item
-                    from (select path_list as items)
-                    array join items as item, arrayEnumerate(items) as path
-                )
+            from ({{ path_grids() }})
         ) as point
     asof left join
         ({{ recent_sessions() }}) as session
         on point.calendar = session.calendar
         and point.point_ms >= session.ms_before
+{% endmacro %}
+
+{# Rows (grid): the grids of points that paths are laid on, with whose values are wanted there: (place, account, kind,
+   paths), the kind empty for the equity of the account, else the strategy.
+
+   Paths of a window with one step share a grid, and what an account adds to its own path and to those of many accounts is
+   looked up once: path by path, 200 accounts took 0.4 s more. #}
+{% macro path_grids() %}
+    select
+        rowNumberInAllBlocks() as grid,
+        calendar,
+        benchmark,
+        edge,
+        begin_ms,
+        end_ms,
+        end_ms - begin_ms as window_ms,
+        step_ms,
+        longest_age_ms,
+        arrayMap(
+            (place, member) -> (place, member .1, member .2, member .3),
+            arrayEnumerate(groupArray((member, kind, paths)) as list),
+            list
+        ) as members
+    from
+        (
+            select
+                calendar,
+                benchmark,
+                edge,
+                begin_ms,
+                end_ms,
+                step_ms,
+                longest_age_ms,
+                member,
+                kind,
+                groupArray(path) as paths
+            from
+                (
+                    select
+                        path,
+                        item .4 as calendar,
+                        item .6 as benchmark,
+                        arrayJoin(
+                            arrayFilter(bound -> bound .1 = calendar, window_list)
+                        ) as bound,
+                        bound .2 as edge,
+                        bound .3 as begin_ms,
+                        bound .4 as end_ms,
+                        greatest(
+                            bound .5, item .5, if(item .3 = '', 0, 60000)
+                        ) as step_ms,
+                        2 * greatest(bound .5, item .5) as longest_age_ms,
+                        arrayJoin(item .2) as member,
+                        arrayJoin(if(item .3 = '', [''], ['', item .3])) as kind
+                    from
+                        (
+                            select path, item
+                            from (select path_list as items)
+                            array join items as item, arrayEnumerate(items) as path
+                        )
+                )
+            group by
+                calendar,
+                benchmark,
+                edge,
+                begin_ms,
+                end_ms,
+                step_ms,
+                longest_age_ms,
+                member,
+                kind
+        )
+    group by calendar, benchmark, edge, begin_ms, end_ms, step_ms, longest_age_ms
 {% endmacro %}
 
 {# The sessions in which points of paths may lie. #}

@@ -30,6 +30,8 @@ FRAME_SETTINGS = {
     "query_plan_split_filter": 0,
     "query_plan_lift_up_array_join": 0,
     "query_plan_optimize_lazy_materialization": 0,
+    "group_by_two_level_threshold": 0,
+    "group_by_two_level_threshold_bytes": 0,
     # The edges of an account are 800 bytes of text: those of 170 accounts reach the engine's own limit of 256 KiB.
     "max_query_size": 64 << 20,
 }
