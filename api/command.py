@@ -1,5 +1,7 @@
 """The command `jangar-quant api`."""
 
+import gc
+from socket import socket
 from types import FrameType
 
 from orchestration.logs import configure_logging
@@ -21,6 +23,15 @@ def api() -> None:
 
     class Server(uvicorn.Server):
         """Ends the streams first, which would keep it from stopping."""
+
+        async def startup(self, sockets: list[socket] | None = None) -> None:
+            await super().startup(sockets)
+            # What was imported stays. To look through all of it for garbage held up every answer for 60 to 100 ms, each
+            # two seconds at 600 requests/s: their 99th percentile was 75 to 150 ms.
+            gc.collect()
+            gc.freeze()
+            # And what came with the first answers, 25 to 38 ms each time, seldom.
+            gc.set_threshold(10_000, 20, 50)
 
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             app.state.hub.end()

@@ -1,15 +1,16 @@
 """Who goes first where processes want the processor at once.
 
 What answers somebody (the API, the mirror, Postgres) goes before the warehouse, whose tiers can take every core for
-seconds, and the warehouse before Dagster: no number waits for that.
+seconds, and the warehouse before Dagster: no number waits for that. Beside 204 strategy-accounts, one of a hundred
+snapshots at 600/s took 37 to 53 ms with the warehouse at a niceness of 4, 16 to 20 ms at 8.
 """
 
 import contextlib
 import os
 from pathlib import Path
 
-WAREHOUSE = 4
-DAGSTER = 7
+WAREHOUSE = 8
+DAGSTER = 11
 
 
 def stand_behind(niceness: int) -> None:
