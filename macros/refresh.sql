@@ -130,9 +130,9 @@
    account, or as far as a refresh takes in. A refresh has two revisions, the odd one stands for both.
 
    One subquery, as each place that names it resolves all that is named in it once more. #}
-{% macro revisions_until(table, done, condition="true") -%}
+{% macro revisions_until(table, done, condition="true", rows=none) -%}
     (
-        select {{ revision_until("behind", "begun") }}
+        select {{ revision_until("behind", "begun", rows) }}
         from
             (
                 select
@@ -155,7 +155,7 @@
 {%- endmacro %}
 
 {# Up to which of them to go: all that is closed, or as far as a refresh takes in. #}
-{% macro revision_until(behind, done) -%}
+{% macro revision_until(behind, done, rows=none) -%}
     greatest(
         {{ done }},
         least(
@@ -163,7 +163,7 @@
             ifNull(
                 nullIf(
                     arrayFirst(
-                        (both, lines) -> lines >= {{ var("rows_per_refresh") }},
+                        (both, lines) -> lines >= {{ rows or var("rows_per_refresh") }},
                         {{ behind }}.2 .1,
                         arrayCumSum({{ behind }}.2 .2)
                     ),

@@ -24,7 +24,7 @@ from rich.table import Table
 from orchestration.settings import Settings
 from orchestration.transform.dbt import run_dbt
 from tests.bench.ledger import extend
-from tests.bench.rollups import SESSIONS, SYMBOLS, add_fills, refresh, repeat
+from tests.bench.rollups import SESSIONS, SYMBOLS, add_fills, refresh, repeat, sum_up
 from tests.integration.mirror.harness import Warehouse
 from tests.oracles.world import REPLACED
 
@@ -122,15 +122,7 @@ def fill(client: Client, fills: int, accounts: int) -> None:
         "< (SELECT max(revision) FROM quant.position_ledger WHERE account = '')"
     )
     repeat(client, "trade_refresh", lambda: client.command(trades) == 1)
-    # The build left cursors at the present: what is new behind them is told by the revision of the ledger.
-    hours = (
-        "SELECT (SELECT argMax((ledger_revision, toDateTime(last_fill_at)), revision) FROM quant.strategy_hour"
-        " WHERE account = '') < (SELECT (intDiv(max(revision), 2), toStartOfHour(now())) FROM quant.trade"
-        " WHERE account = '')"
-    )
-    while client.command(hours) == 1:
-        for view in ("strategy_hour_refresh", "strategy_day_refresh", "position_hour_refresh", "holding_hour_refresh"):
-            refresh(client, view)
+    sum_up(client)
     add_market(client, accounts)
     for view in ("equity_minute_refresh", "symbol_hour_refresh"):
         refresh(client, view)

@@ -7,8 +7,7 @@ with
     ) as batches_done,
     defects as (
         select source_table, row_id, source_version, reason, applied
-        from {{ ref("stg_torghut__defects") }}
-        where applied > batches_done and applied <= newest_batch
+        from ({{ defects("applied > batches_done and applied <= newest_batch") }})
         union all
         -- The cursor: most batches have no such row.
         select '', '', 0, '', newest_batch

@@ -28,7 +28,7 @@ with
     -- refresh are missing, which a kill can leave behind, nothing is taken in.
     done .4 >= done .3 as is_ready,
     -- Fills behind the last ones that are here; of many, some are taken at a time.
-    {{ revisions_until(ref("trade_execution_fact"), "done .1", "is_ready") }}
+    {{ revisions_until(ref("trade_execution_fact"), "done .1", "is_ready", var("fills_per_refresh")) }}
     as fills_until,
     {%- if is_adjusted %}
         (
