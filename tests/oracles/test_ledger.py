@@ -138,12 +138,13 @@ def test_random_fills_equal_an_independent_book_in_one_tick_and_fill_by_fill(wor
 
 @contextmanager
 def _rows_per_refresh(client: Client, count: int) -> Iterator[None]:
-    """The views as they are built with another `rows_per_refresh`."""
-    default = yaml.safe_load((PROJECT_DIR / "dbt_project.yml").read_text())["vars"]["rows_per_refresh"]
-    kept = {view: view_definition(client, view) for view in ("pending_changed_order", "ledger_progress")}
-    for text in kept.values():
-        assert str(default) in text
-        client.command(text.replace(str(default), str(count)))
+    """The views as they are built with other `rows_per_refresh` and `fills_per_refresh`."""
+    defaults = yaml.safe_load((PROJECT_DIR / "dbt_project.yml").read_text())["vars"]
+    views = {"pending_changed_order": defaults["rows_per_refresh"], "ledger_progress": defaults["fills_per_refresh"]}
+    kept = {view: view_definition(client, view) for view in views}
+    for view, text in kept.items():
+        assert str(views[view]) in text
+        client.command(text.replace(str(views[view]), str(count)))
     try:
         yield
     finally:
