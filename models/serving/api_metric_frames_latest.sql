@@ -31,7 +31,7 @@ window
     multiIf(
         failed_check != '',
         'error',
-        latest.quality = 'good' and age_seconds > {{ maximum_staleness_seconds() }},
+        latest.quality = 'good' and age_seconds > latest.allowed_seconds,
         'stale',
         toString(latest.quality)
     ) as quality,
@@ -51,7 +51,16 @@ window
     latest.formula_version as formula_version,
     latest.meta as meta,
     latest.changed_at as changed_at
-from {{ ref("quant_metrics_latest") }} as latest
+from
+    (
+        -- Not stale while the next tick of its tier is not due: what is computed every
+        -- half minute was so half of the time.
+        {%- for tier, seconds in [("light", tier_seconds()), ("medium", medium_seconds()), ("heavy", heavy_seconds())] %}
+            select
+                *, {{ maximum_staleness_seconds() }} + {{ seconds }} as allowed_seconds
+            from {{ ref("latest_" ~ tier) }} {{ "union all" if not loop.last }}
+        {%- endfor %}
+    ) as latest
 left join
     (select strategy_id, strategy_name from {{ ref("api_strategies") }}) as strategies
     on latest.strategy_id = strategies.strategy_id

@@ -188,6 +188,28 @@ def test_flows_add_up_over_scopes(world: World) -> None:
     assert '"basis":"contribution"' in shared["meta"]
 
 
+def test_what_is_served_is_stale_when_it_is_older_than_its_tier_may_be(world: World) -> None:
+    """15 s and the time from tick to tick."""
+    # No tick of before is left to replace what is written here.
+    world.tick()
+    for tier, metric in (("light", "net_pnl"), ("medium", "sharpe_annualized"), ("heavy", "var_95_historical")):
+        for account, seconds in (("a", 12), ("b", 19), ("c", 40), ("d", 60)):
+            world.client.command(
+                f"insert into quant.latest_{tier} (account, window, metric_name, status, quality, watermark)"
+                f" values ('{account}', '1d', '{metric}', 'ok', 'good', now64(6) - toIntervalSecond({seconds}))"
+            )
+    rows = world.client.query(
+        "select metric_name, groupArray(quality) from (select * from quant.api_metric_frames_latest order by account)"
+        " where account != '' group by metric_name order by metric_name"
+    ).result_rows
+    good, stale = "good", "stale"
+    assert rows == [
+        ("net_pnl", [good, stale, stale, stale]),
+        ("sharpe_annualized", [good, good, stale, stale]),
+        ("var_95_historical", [good, good, good, stale]),
+    ]
+
+
 def test_freshness_comes_from_the_mirror_and_a_closed_market_is_not_stale(world: World) -> None:
     world.order(Order("buy", D(1), D(10), after(-600), fee=D(0)))
     world.batch(watermark=after(0))
