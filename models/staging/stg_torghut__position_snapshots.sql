@@ -6,7 +6,8 @@ with
             {{ decimal_or_null(json_scalar('position', "'market_value'"), 12) }},
             {{ decimal_or_null(json_scalar('position', "'current_price'"), 12) }},
             {{ decimal_or_null(json_scalar('position', "'avg_entry_price'"), 12) }},
-            JSONExtractString(position, 'side') = 'short'
+            JSONExtractString(position, 'side') = 'short',
+            {{ json_scalar('position', "'qty'") }} in ('', 'null')
         ),
         JSONExtractArrayRaw(positions)
     ) as parsed,
@@ -45,7 +46,12 @@ select
         'positions is no JSON array',
         length(held) < length(parsed),
         'a position has no symbol',
-        has(position_quantities, null),
+        -- A value alone will do, where no quantity is told.
+        arrayExists(
+            position -> position .2 is null
+            and not (position .7 and position .3 is not null),
+            held
+        ),
         'the quantity of a position is no number',
         ''
     ) as position_defect,

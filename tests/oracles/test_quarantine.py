@@ -54,6 +54,10 @@ def test_every_defect_has_its_reason_and_the_rest_goes_on(world: World) -> None:
     garbled = world.decision(strategy, decision_json="no json {")
     world.snapshot(after(2), D(1000), positions=[{"qty": "100"}])
     world.snapshot(after(3), D(1000), positions=[{"symbol": "MU", "qty": "some"}])
+    world.snapshot(after(4), D(1000), positions=[{"symbol": "MU"}])
+    # As values by time are loaded, without quantities.
+    world.snapshot(after(5), D(1000), positions=[{"symbol": "MU", "qty": None, "market_value": "500"}])
+    world.snapshot(after(6), D(1000), positions=[{"symbol": "MU", "market_value": "500"}])
     world.batch()
     world.tick()
     found = quarantined(world)
@@ -77,7 +81,8 @@ def test_every_defect_has_its_reason_and_the_rest_goes_on(world: World) -> None:
         "a position has no symbol",
         "the quantity of a position is no number",
     }
-    assert count_in_health(world) == 3 + 3 + 3 + 2
+    assert len(found["position_snapshots"]) == 3
+    assert count_in_health(world) == 3 + 3 + 3 + 3
     # An order that is neither bought nor sold is no fill; one with an odd raw_order is.
     assert sorted(str(fill["order_id"]) for fill in world.fills()) == sorted([str(good.id), str(listed.id)])
 
