@@ -125,6 +125,11 @@
 
 {# The first hour of which holding_hour does not, or no longer, know the flips, or was not known to. #}
 {% macro flips_until() -%}
+    {#- Outside of the condition, so that dbt sees what it names. -#}
+    {%- set hour = first_unflipped_hour(known_until("ledger")) -%}
+    {{ hour if is_live() else "known_state.flips_until" }}
+{%- endmacro %}
+{% macro first_unflipped_hour(ledger_until) -%}
     (
         select min(until)
         from
@@ -146,7 +151,7 @@
                             from {{ ref("holding_hour") }}
                             where hour_at = toDateTime(0, 'UTC') and account = ''
                         ),
-                        {{ known_until("ledger") }}
+                        {{ ledger_until }}
                     )
                     and notEmpty(account)
             )

@@ -2,8 +2,16 @@
 
    Windows begin and end inside hours, the present hour still runs, and a late fill changes an hour that was summed up:
    for those, fills and trades are read. All other hours of a window come from strategy_hour and position_hour. #}
-{# The first hour that is not, or no longer, what strategy_day and position_hour say, or was not known to be. #}
+{# The first hour that is not, or no longer, what strategy_day and position_hour say, or was not known to be, as a constant
+   of the reader; a stage of a tick has it from its constants. #}
 {% macro rolled_until() -%}
+    {#- Outside of the condition, so that dbt sees what it names. -#}
+    {%- set hour = first_unrolled_hour(known_until("ledger")) -%}
+    {%- if is_grid() -%} {{ hour }} as rolled_until,
+    {%- elif not is_live() -%} known_state.rolled_until as rolled_until,
+    {%- endif -%}
+{%- endmacro %}
+{% macro first_unrolled_hour(ledger_until) -%}
     (
         select min(until)
         from
@@ -25,7 +33,7 @@
                             from {{ ref("position_hour") }}
                             where hour_at = toDateTime(0, 'UTC') and account = ''
                         ),
-                        {{ known_until("ledger") }}
+                        {{ ledger_until }}
                     )
                     and notEmpty(account)
             )

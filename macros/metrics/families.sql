@@ -21,10 +21,12 @@
     }) }}
 {%- endmacro %}
 
-{# Names of the families of a group, or of a tier; all without either. #}
-{% macro families_of(group=none, tier=none) -%}
+{# Names of the families of a group, of a tier, or of those that share a row of inputs; all without any. #}
+{% macro families_of(group=none, tier=none, last_input=none) -%}
     {%- set names = [] -%}
-    {%- for name, family in metric_families().items() if group in (none, family.group) and tier in (none, family.tier) -%}
+    {%- for name, family in metric_families().items()
+        if group in (none, family.group) and tier in (none, family.tier) and last_input in (none, family.inputs[-1])
+    -%}
         {%- do names.append(name) -%}
     {%- endfor -%}
     {{ return(names) }}

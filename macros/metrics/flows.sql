@@ -9,10 +9,10 @@
     {%- set of_fills = sums_of_fills() -%} {%- set of_trades = sums_of_trades() -%}
     {%- set sums = of_fills + of_trades -%}
     with
-        {{ rolled_until() }} as rolled_until,
+        {{ rolled_until() }}
         least(rolled_until, toStartOfHour({{ as_of() }})) as hours_until,
         {{ edge_hours() }} as edge_hours,
-        {{ orders_under_way() }} as under_way,
+        {%- if not is_live() %} {{ orders_under_way() }} as under_way, {%- endif %}
         parts as (
             select
                 account,

@@ -4,8 +4,10 @@
    stores it. #}
 {% macro metric_inputs(families) %}
     {%- set inputs = needs_of(families, "inputs") -%}
+    {#- What accounts held takes longer to find than the rest of a scope. -#}
+    {%- set has_levels = "positions" in inputs or "paths" in inputs -%}
     select *, {{ as_of() }} as window_end
-    from ({{ input_rows("bases") }}) as bases
+    from ({{ input_rows("bases" if has_levels or is_live() else "windows") }}) as bases
     {%- for input in inputs %}
             {%- set edge = edge_of(input) %}
         left join
@@ -29,6 +31,7 @@
 {% macro input_rows(input) -%}
     {%- set sources = {
         "bases": ("scope_bases", "live_scope"),
+        "windows": ("scope_windows", none),
         "positions": ("scope_positions", "live_position"),
         "flows": ("scope_flows", "live_flow"),
         "paths": ("scope_paths", "live_path"),

@@ -510,6 +510,7 @@
         and snapshot.snapshot_at <= {{ as_of() }}
         and snapshot.equity is not null
         and {{ is_known("snapshots", "snapshot.known_from") }}
+        and {{ is_asked("snapshot.account") }}
     union all
     select
         toString(minute.account) as account,
@@ -530,4 +531,5 @@
         and minute.strategy_id
         in (select arrayJoin(arrayMap(item -> item .3, path_list)))
         and minute.strategy_id != ''
+        and {{ is_asked("minute.account") }}
 {% endmacro %}

@@ -123,7 +123,7 @@
    Only fills since then are compared by tuples; the 155,000 rows of hours of 200 accounts as well took 0.3 s of a tick. #}
 {% macro position_states() %}
     with
-        {{ rolled_until() }} as rolled_until,
+        {{ rolled_until() }}
         {{ edge_hours() }} as edge_hours,
         -- Per account: the edges, and the hour in position_hour that each goes on from.
         accounts as (
@@ -362,10 +362,19 @@
 
 {# The prices of the account's last position snapshot at each edge.
 
-   In a tick, it is looked for in the hour of the edge and in the last one before it that has any: among all snapshots of 20
-   days, finding it for 200 accounts took 0.15 s, and more with every day. Where a source removes every snapshot of that
-   hour, the one before is not found. A moment of the past asks what was known then, which the hours do not tell. #}
+   It is looked for in the hour of the edge and in the last one before it that has any: among all snapshots of 20 days,
+   finding it for 200 accounts took 0.15 s, and more with every day. Where a source removes every snapshot of that hour,
+   a tick does not find the one before. A moment of the past asks what was known then, which the hours do not tell: it
+   looks through all snapshots of the accounts of which none was known in those hours. #}
 {% macro snapshot_marks() %}
+    with
+        (
+            select groupArray((account, moments))
+            from
+                (
+                    {{ last_snapshot_moments("(toStartOfHour(snapshot_at), account) in (" ~ hours_of_last_snapshots() ~ ")") }}
+                )
+        ) as found
     select
         edge.account as account,
         edge.edge as edge,
@@ -386,36 +395,51 @@
             from {{ ref("position_snapshot_fact") }} final
             where
                 (toStartOfHour(snapshot_at), account, snapshot_at) in (
-                    select
-                        toStartOfHour(last_at),
-                        account,
-                        arrayJoin(
-                            maxForEach(
-                                arrayMap(
-                                    moment -> if(
-                                        snapshot_at <= moment,
-                                        snapshot_at,
-                                        toDateTime64(0, 6, 'UTC')
-                                    ),
-                                    moments
-                                )
-                            )
-                        ) as last_at
-                    from {{ ref("position_snapshot_fact") }}
-                    inner join ({{ account_moments() }}) as edge using (account)
-                    where
-                        snapshot_at <= {{ as_of() }}
-                        and {{ is_known("snapshots", "known_from") }}
-                        {%- if is_live() %}
-                            and (toStartOfHour(snapshot_at), account)
-                            in ({{ hours_of_last_snapshots() }})
-                        {%- endif %}
-                    group by account
+                    select toStartOfHour(at), account, at
+                    from
+                        (
+                            select one .1 as account, arrayJoin(one .2) as at
+                            from (select arrayJoin(found) as one)
+                            {%- if not is_live() %}
+                                union distinct
+                                select account, arrayJoin(moments) as at
+                                from
+                                    (
+                                        {{
+                                            last_snapshot_moments(
+                                                "has(arrayMap(one -> one.1, arrayFilter(one -> has(one.2,"
+                                                ~ " toDateTime64(0, 6, 'UTC')), found)), account)"
+                                            )
+                                        }}
+                                    )
+                            {%- endif %}
+                        )
                 )
         ) as snapshot
         on edge.account = snapshot.account
         and edge.at >= snapshot.snapshot_at
     array join snapshot.positions as position
+{% endmacro %}
+
+{# Per account, the moments of the last snapshots up to each edge, 1970 for none, of those that a condition lets through. #}
+{% macro last_snapshot_moments(condition) %}
+    select
+        toString(account) as account,
+        maxForEach(
+            arrayMap(
+                moment
+                -> if(snapshot_at <= moment, snapshot_at, toDateTime64(0, 6, 'UTC')),
+                moments
+            )
+        ) as moments
+    from {{ ref("position_snapshot_fact") }}
+    inner join ({{ account_moments() }}) as edge using (account)
+    where
+        snapshot_at <= {{ as_of() }}
+        and {{ is_known("snapshots", "known_from") }}
+        and {{ is_asked("account") }}
+        and {{ condition }}
+    group by account
 {% endmacro %}
 
 {# Rows (hour, account): the hours in which the last snapshots before the edges lie. #}

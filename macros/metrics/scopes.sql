@@ -1,12 +1,19 @@
 {# The scopes of metrics and what a scope is as a whole, whatever the metric. #}
-{# The four scopes to which a row of a strategy on an account adds: (strategy, account), account, strategy, desk. #}
+{# The four scopes to which a row of a strategy on an account adds: (strategy, account), account, strategy, desk. Of a
+   moment of the past, those that are asked for: the whole desk of 200 accounts has 401 others. #}
 {% macro scopes(strategy_id, account) -%}
+    {%- set all -%}
     [
         ({{ strategy_id }}, {{ account }}),
         ('', {{ account }}),
         ({{ strategy_id }}, ''),
         ('', '')
     ]
+    {%- endset -%}
+    {%- if is_live() -%} {{ all }}
+    {%- else -%}
+        arrayFilter(scope -> empty(asked_scopes) or has(asked_scopes, scope), {{ all }})
+    {%- endif -%}
 {%- endmacro %}
 
 {# Rows (strategy_id, account, member): the scopes that anything had happened in by then, with their accounts, and
@@ -34,17 +41,18 @@
     group by strategy_id, account, member
 {% endmacro %}
 
-{# Rows (strategy_id, account, edge): every scope and window, with the last snapshots of the scope's accounts. #}
+{# Rows (strategy_id, account, edge): every scope and window; and those with the last snapshots of the scope's accounts. #}
+{% macro scope_windows() %}
+    select
+        {{ window_of_scope() }}, arraySort(groupUniqArray(bound.calendar)) as calendars
+    from ({{ scope_members() }}) as member
+    inner join ({{ edge_rows() }}) as bound on member.member = bound.account
+    where bound.edge > 0
+    group by strategy_id, account, edge
+{% endmacro %}
 {% macro scope_bases() %}
     select
-        member.strategy_id as strategy_id,
-        member.account as account,
-        bound.edge as edge,
-        any(bound.window) as
-    window
-        ,
-        min(bound.edge_at) as window_start,
-        max(bound.is_open) as is_open,
+        {{ window_of_scope() }},
         arraySort(groupUniqArray(bound.calendar)) as calendars,
         count() as accounts,
         countIf(
@@ -66,6 +74,13 @@
     where bound.edge > 0
     group by strategy_id, account, edge
 {% endmacro %}
+{% macro window_of_scope() -%}
+    member.strategy_id as strategy_id,
+    member.account as account,
+    bound.edge as edge,
+    any(bound.window) as window
+        , min(bound.edge_at) as window_start, max(bound.is_open) as is_open
+{%- endmacro %}
 
 {# What scope_members gives, with the usual gap between the snapshots of an account, from the stage that stores it where
    there is one: there, that of all accounts of the scope. #}
@@ -116,24 +131,13 @@
             )
         ) as gaps,
         gaps[intDiv(length(gaps) + 1, 2)] as gap_ms
-    from
-        {%- if is_live() %} ({{ last_snapshots_of_tick() }})
-        {%- else %}
-            (
-                select
-                    toString(snapshot.account) as account,
-                    max(snapshot.snapshot_at) as snapshot_at,
-                    argMax({{ snapshot_level() }}, snapshot.snapshot_at) as level,
-                    {{ recent_snapshots() }} as recent
-                from {{ snapshots_of_days(60) }}
-                group by account
-            )
-        {%- endif %}
+    from ({{ recent_snapshots_of_accounts() }})
 {% endmacro %}
 
-{# The same rows for a tick. An account that had a hundred snapshots in four days, a long weekend, is not looked up in the
-   sixty days before, and what it held is read of its last one alone: by all of 20 days, 200 accounts took 0.33 s. #}
-{% macro last_snapshots_of_tick() %}
+{# Per account: its last snapshot and the trading times of the last hundred. An account that had a hundred snapshots in
+   four days, a long weekend, is not looked up in the sixty days before, and what it held is read of its last one alone:
+   by all of 20 days, 200 accounts took 0.33 s of a tick. #}
+{% macro recent_snapshots_of_accounts() %}
     with
         (
             select groupArray((account, snapshot_at, recent))
@@ -200,6 +204,7 @@
         and snapshot.snapshot_at <= {{ as_of() }}
         and snapshot.snapshot_at > {{ as_of() }} - interval {{ days }} day
         and {{ is_known("snapshots", "snapshot.known_from") }}
+        and {{ is_asked("snapshot.account") }}
 {%- endmacro %}
 
 {# The last hundred trading times, newest first. #}

@@ -15,7 +15,7 @@ from orchestration.errors import UserError
 from orchestration.replay.moments import Session, moment_of, plan
 from orchestration.replay.progress import Run, last_run, record, run_key
 from orchestration.replay.scope import Scope, frame_columns
-from orchestration.transform.on_demand import FRAME_SETTINGS, frames_query, sql_moment
+from orchestration.transform.on_demand import FRAME_SETTINGS, frames_query, moment_of_frame
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -78,15 +78,15 @@ def prepare(client: Client, request: BackfillRequest) -> Backfill:
 def run_backfill(client: Client, request: BackfillRequest, backfill: Backfill, on_progress: OnProgress) -> int:
     """Recompute what is pending, session by session, and return the number of rows; what is done is kept on the way."""
     target = _target(client)
-    parameters = {**request.scope.parameters, "known_at": sql_moment(backfill.run.known_at)}
+    known_at = backfill.run.known_at
 
     def recompute(moment: int) -> int:
         as_of = moment_of(moment)
         result = client.query(
-            f"{target} from ({frames_query(client, as_of, request.scope.account)}) as frame"
+            f"{target} from ({frames_query(client, as_of, known_at, request.scope.account)}) as frame"
             " inner join (select metric_name, toString(tier) as tier from quant.metric_definitions) as definition"
             f" on frame.metric_name = definition.metric_name where {request.scope.condition}",
-            parameters={**parameters, "as_of": sql_moment(as_of)},
+            parameters={**request.scope.parameters, **moment_of_frame(as_of, known_at, request.scope.account)},
             settings={"async_insert": 0, **FRAME_SETTINGS},
         )
         return int(result.summary["written_rows"])

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from orchestration.replay.scope import Scope
-from orchestration.transform.on_demand import FRAME_SETTINGS, frames_query, sql_moment
+from orchestration.transform.on_demand import FRAME_SETTINGS, frames_query, moment_of_frame, sql_moment
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -138,10 +138,10 @@ def _stored(client: Client, scope: Scope, as_of: datetime) -> dict[datetime, _Fr
 
 
 def _recomputed(client: Client, scope: Scope, as_of: datetime, known_at: datetime) -> _Frame:
+    frames = frames_query(client, as_of, known_at, scope.account)
     result = client.query(
-        f"select {', '.join(_KEY)}, {', '.join(_COMPARED)} from ({frames_query(client, as_of, scope.account)})"
-        f" where {scope.condition}",
-        parameters={**scope.parameters, "as_of": sql_moment(as_of), "known_at": sql_moment(known_at)},
+        f"select {', '.join(_KEY)}, {', '.join(_COMPARED)} from ({frames}) where {scope.condition}",
+        parameters={**scope.parameters, **moment_of_frame(as_of, known_at, scope.account)},
         settings=FRAME_SETTINGS,
     )
     return {_key(row): row for row in result.named_results()}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestration.settings import Settings
 from orchestration.transform.dbt import OnEvent, run_dbt
-from orchestration.transform.on_demand import FRAME_SETTINGS, frames_query, sql_moment
+from orchestration.transform.on_demand import FRAME_SETTINGS, frames_query, moment_of_frame
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -96,8 +96,8 @@ def compare_rows(change: Change, served: dict[str, Any] | None, new: dict[str, A
 def _frame(client: Client, as_of: datetime, known_at: datetime, database: str) -> dict[tuple[str, ...], dict[str, Any]]:
     result = client.query(
         f"select {', '.join(_KEY)}, value, reason, toString(formula_version) as formula_version"
-        f" from ({frames_query(client, as_of, database=database)})",
-        parameters={"as_of": sql_moment(as_of), "known_at": sql_moment(known_at)},
+        f" from ({frames_query(client, as_of, known_at, database=database)})",
+        parameters=moment_of_frame(as_of, known_at),
         settings=FRAME_SETTINGS,
     )
     return {tuple(row[name] for name in _KEY): row for row in result.named_results()}

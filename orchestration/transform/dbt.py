@@ -1,5 +1,6 @@
 """Transform: dbt in a child process, with its progress as events and its failure as one readable error."""
 
+import hashlib
 import json
 import logging
 import os
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from orchestration.errors import UserError
@@ -64,6 +66,22 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
     }
 
 
+def drop_stale_parse(target: Path, macros: Path) -> None:
+    """Let dbt parse the whole project where macros changed since it last did.
+
+    dbt does not see which models call a macro by a name that is put together (`context[...]`), and would keep these as
+    they were parsed: they failed for references that it did not know of.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(macros.rglob("*.sql")):
+        digest.update(path.relative_to(macros).as_posix().encode() + b"\0" + path.read_bytes())
+    stamp = target / "macros.sha256"
+    if not stamp.exists() or stamp.read_text() != digest.hexdigest():
+        (target / "partial_parse.msgpack").unlink(missing_ok=True)
+        target.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(digest.hexdigest())
+
+
 def run_dbt(
     settings: Settings,
     args: list[str],
@@ -77,6 +95,7 @@ def run_dbt(
     Raises:
         UserError: dbt failed; the message names the first failing node and what the database said.
     """
+    drop_stale_parse(settings.state_dir / "dbt" / "target", PROJECT_DIR / "macros")
     process = subprocess.Popen(
         [sys.executable, "-c", "from dbt.cli.main import cli; cli()", "--log-format", "json", *args],
         cwd=PROJECT_DIR,

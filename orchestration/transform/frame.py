@@ -14,7 +14,7 @@ from rich.table import Table
 
 from orchestration.errors import UserError
 from orchestration.settings import get_settings
-from orchestration.transform.on_demand import FRAME_SETTINGS, frames_query, sql_moment
+from orchestration.transform.on_demand import FRAME_SETTINGS, frames_query, moment_of_frame
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -104,15 +104,15 @@ def read_frame(
     require_window(client, window)
     strategy_id = resolve_strategy(client, strategy)
     require_account(client, account)
+    known_at = known_at or datetime.now(UTC)
     result = client.query(
         "select *, round(value, transform(metric_name,"
         " (select groupArray(metric_name) from quant.metric_definitions),"
         " (select groupArray(toInt8(precision)) from quant.metric_definitions), toInt8(6))) as rounded"
-        f" from ({frames_query(client, moment, account)})"
+        f" from ({frames_query(client, moment, known_at, account)})"
         " where strategy_id = {strategy:String} and account = {account:String} and window = {window:String}",
         parameters={
-            "as_of": sql_moment(moment),
-            "known_at": sql_moment(known_at or datetime.now(UTC)),
+            **moment_of_frame(moment, known_at, account, strategy_id),
             "strategy": strategy_id,
             "account": account,
             "window": window,

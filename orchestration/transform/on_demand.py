@@ -1,8 +1,8 @@
 """Transform: frames of any moment from the text of their parameterized views.
 
 A view within a query is analysed once more for every level around it: `metric_frames` takes twice the time of the same
-text sent as a query (4.3 s and 2.2 s of planning, on two slow cores). And its edges, which everything is compared with,
-come in as a literal: read first, for the accounts that the frame is about.
+text sent as a query (4.3 s and 2.2 s of planning, on two slow cores). And its constants come in as literals, read
+first: the edges of the accounts that the frame is about, which everything is compared with, and what was known.
 """
 
 from __future__ import annotations
@@ -39,39 +39,63 @@ FRAME_SETTINGS = {
 VIEW_TEXT = "select as_select from system.tables where database = {database:String} and name = {view:String}"
 # As the engine writes an array of tuples, so that it reads it again: text of its own, quoted by itself.
 EDGES = (
-    "select toString(groupArray(edges)) as edges from (select"
-    " (account, calendar, edge, window, edge_at, quotes_from, trading_ms, sampling_ms, is_open) as edges"
-    " from quant.account_edge(as_of = {as_of:String}) where {account:String} in ('', account))"
+    "select toString(groupArray((calendar, accounts, edges))) as edges"
+    " from quant.edges_of_accounts(as_of = {as_of:String}, account = {account:String})"
 )
-_EDGES_PARAMETER = re.compile(r"\{\s*edges\s*:\s*(?P<type>Array\(\s*Tuple\([^{}]*\)\s*\))\s*\}")
+KNOWN = "select toString(known) as known from quant.known_moment(as_of = {as_of:String}, known_at = {known_at:String})"
+_PARAMETER = r"\{\s*%s\s*:\s*(?P<type>\w+\([^{}]*\))\s*\}"
 
 
-def with_edges(view_text: str, edges: str) -> str:
-    """The text of a view with its edges in place; `as_of` and `known_at` stay parameters, as text like that of
-    `sql_moment`.
+def with_constants(view_text: str, **constants: str) -> str:
+    """The text of a view with the parameters of these names in place; `as_of` and `known_at` stay parameters, as text
+    like that of `sql_moment`.
 
     Raises:
-        ValueError: the view has no parameter `edges`.
+        ValueError: the view has no such parameter.
     """
-    text, count = _EDGES_PARAMETER.subn(lambda found: f"cast({edges} as {found['type']})", view_text)
-    if count == 0:
-        raise ValueError("the view takes no edges")
-    return text
+    for name, value in constants.items():
+        found = re.search(_PARAMETER % name, view_text)
+        if found is None:
+            raise ValueError(f"the view has no parameter {name}")
+        view_text = view_text.replace(found[0], f"cast({value} as {found['type']})")
+    return view_text
 
 
 def frames_query(
-    client: Client, as_of: datetime, account: str = "", view: str = "frames_at_edges", database: str = "quant"
+    client: Client,
+    as_of: datetime,
+    known_at: datetime,
+    account: str = "",
+    view: str = "frames_at_edges",
+    database: str = "quant",
 ) -> str:
-    """A query for the metric rows of a moment: of all scopes, or of those on one account; parameters: as_of, known_at.
+    """A query for the metric rows of a moment, of all scopes or of those on one account.
 
-    `view` is a parameterized view that takes edges, of `database`.
+    Its parameters are those of `moment_of_frame`. `view` is a parameterized view that takes edges, of `database`.
     """
     text = client.query(VIEW_TEXT, parameters={"view": view, "database": database}).result_rows
     if not text:
         # The engine's own words for a warehouse without the project.
         client.command(f"describe table {database}.{view}")
-    edges = client.query(EDGES, parameters={"as_of": sql_moment(as_of), "account": account}).result_rows[0][0]
-    return with_edges(text[0][0], edges)
+    moment = moment_of_frame(as_of, known_at, account)
+    constants = {"edges": EDGES, "known": KNOWN}
+    # Views of earlier versions read for themselves what was known.
+    found = {
+        name: client.query(query, parameters=moment).result_rows[0][0]
+        for name, query in constants.items()
+        if re.search(_PARAMETER % name, text[0][0])
+    }
+    return with_constants(text[0][0], **found)
+
+
+def moment_of_frame(
+    as_of: datetime, known_at: datetime, account: str = "", strategy_id: str | None = None
+) -> dict[str, str | list[tuple[str, str]]]:
+    """The parameters of a query for frames: of all scopes, of those on an account, or of one scope, whose strategy is
+    given (empty: the whole account, or desk).
+    """
+    scopes = [] if strategy_id is None else [(strategy_id, account)]
+    return {"as_of": sql_moment(as_of), "known_at": sql_moment(known_at), "account": account, "scopes": scopes}
 
 
 def sql_moment(moment: datetime) -> str:

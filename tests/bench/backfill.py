@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestration.replay.backfill import FRAME_SETTINGS
-from orchestration.transform.on_demand import frames_query, sql_moment
+from orchestration.transform.on_demand import frames_query, moment_of_frame, sql_moment
 from tests.bench.rollups import refresh
 from tests.bench.tiers import HEAVY, LIGHT, MEDIUM, SERIES, built_warehouse, fill, quote, tick
 from tests.integration.mirror.harness import Warehouse
@@ -68,10 +68,10 @@ def one_by_one(client: Client, moment: object, accounts: int) -> tuple[float, in
     """Seconds and rows of one moment of some accounts, each by a query of its own."""
     started, rows = time.perf_counter(), 0
     for number in range(accounts):
-        query = frames_query(client, moment, f"a{number}")  # type: ignore[arg-type]
+        query = frames_query(client, moment, moment, f"a{number}")  # type: ignore[arg-type]
         rows += client.query(
             f"SELECT count() FROM ({query})",
-            parameters={"as_of": sql_moment(moment), "known_at": sql_moment(moment)},  # type: ignore[arg-type]
+            parameters=moment_of_frame(moment, moment, f"a{number}"),  # type: ignore[arg-type]
             settings=FRAME_SETTINGS,
         ).result_rows[0][0]
     return time.perf_counter() - started, rows

@@ -21,7 +21,7 @@ from orchestration.replay.moments import MAXIMUM_MOMENTS, divide, moment_of, par
 from orchestration.replay.scope import Scope, frame_columns
 from orchestration.replay.verify import Sample, Verification, verify
 from orchestration.transform.frame import Format
-from orchestration.transform.on_demand import FRAME_SETTINGS, frames_query, sql_moment
+from orchestration.transform.on_demand import FRAME_SETTINGS, frames_query, moment_of_frame
 from tests.oracles.world import FACTS, MIRRORED, SUMS, TIERS, Order, World
 from tests.waiting import wait_for
 
@@ -90,8 +90,9 @@ def test_a_frame_is_the_same_bytes_by_one_thread_and_by_eight(desk: World, times
     as_of = START + 45 * MINUTE
     # Small blocks, so that eight threads have something to share.
     shared = {"max_threads": 8, "max_block_size": 64, "merge_tree_min_rows_for_concurrent_read": 1}
-    query = f"select * from ({frames_query(desk.client, as_of)}) order by all"
-    moments = {"as_of": sql_moment(as_of), "known_at": sql_moment(datetime.now(UTC))}
+    known_at = datetime.now(UTC)
+    query = f"select * from ({frames_query(desk.client, as_of, known_at)}) order by all"
+    moments = moment_of_frame(as_of, known_at)
     found = set()
     for number in range(times):
         settings = {**FRAME_SETTINGS, **(shared if number % 2 else {})}
@@ -111,7 +112,7 @@ def test_a_backfill_writes_the_frames_of_its_moments(desk: World) -> None:
         f"select {', '.join('frame.' + name for name in columns)}, definition.tier"
         " from quant.metric_frames(as_of = {as_of:String}, known_at = {known_at:String}) as frame"
         " inner join quant.metric_definitions as definition using (metric_name)",
-        parameters={"as_of": sql_moment(as_of), "known_at": sql_moment(known_at)},
+        parameters=moment_of_frame(as_of, known_at),
         settings=FRAME_SETTINGS,
     ).result_rows
     assert sorted(map(str, expected)) == sorted(str(row) for row in written if row[columns.index("as_of")] == as_of)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from orchestration.transform.on_demand import FRAME_SETTINGS, VIEW_TEXT, frames_query, sql_moment
+from orchestration.transform.on_demand import FRAME_SETTINGS, VIEW_TEXT, frames_query, moment_of_frame
 from tests.oracles.reference import Book
 from tests.oracles.world import FACTS, Order, World, after
 
@@ -72,14 +72,14 @@ class Desk:
     def frames(self, moments: list[datetime]) -> dict[tuple[Any, ...], Any]:
         """Values of all frames at these moments, with the start of their window."""
         found = {}
+        known_at = datetime.now(UTC)
         for moment in moments:
             rows = self.world.client.query(
                 "select strategy_id, account, window, metric_name, value, window_start, last_event_at"
-                f" from ({frames_query(self.world.client, moment)})"
+                f" from ({frames_query(self.world.client, moment, known_at)})"
                 " where window in {windows:Array(String)} and metric_name in {metrics:Array(String)}",
                 parameters={
-                    "as_of": sql_moment(moment),
-                    "known_at": sql_moment(datetime.now(UTC)),
+                    **moment_of_frame(moment, known_at),
                     "windows": list(WINDOWS),
                     "metrics": list(METRICS),
                 },

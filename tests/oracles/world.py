@@ -10,7 +10,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from orchestration.transform.on_demand import FRAME_SETTINGS, frames_query, sql_moment
+from orchestration.transform.on_demand import FRAME_SETTINGS, frames_query, moment_of_frame
 
 # In the order in which a second runs them.
 VIEWS = (
@@ -372,9 +372,10 @@ class World:
         The metrics of one group, such as `trades`, take a third of the time of all: nearly all of it is planning.
         """
         found: dict[tuple[str, str, str], dict[str, dict[str, Any]]] = {}
+        known_at = known_at or datetime.now(UTC)
         for row in self.client.query(
-            frames_query(self.client, as_of, account, f"{group}_at_edges"),
-            parameters={"as_of": sql_moment(as_of), "known_at": sql_moment(known_at or datetime.now(UTC))},
+            frames_query(self.client, as_of, known_at, account, f"{group}_at_edges"),
+            parameters=moment_of_frame(as_of, known_at, account),
             settings=FRAME_SETTINGS,
         ).named_results():
             found.setdefault((row["strategy_id"], row["account"], row["window"]), {})[row["metric_name"]] = row

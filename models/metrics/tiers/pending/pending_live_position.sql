@@ -4,7 +4,8 @@
 -- depends_on: {{ ref("live_edge") }}
 -- depends_on: {{ ref("live_market") }}
 -- depends_on: {{ ref("live_holding") }}
-with {{ ledger_until() }}
+-- depends_on: {{ ref("position_constants") }}
+with {{ constants_of("position_constants", ["ledger_until", "rolled_until"]) }}
 select *, ledger_until as ledger
 from ({{ stage(scope_positions()) }})
 -- Once for a moment: what is stored of it is what is known of it.

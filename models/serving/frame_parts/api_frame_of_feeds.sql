@@ -1,0 +1,1 @@
+{{ api_frame(families_of(last_input="feeds")) }}
