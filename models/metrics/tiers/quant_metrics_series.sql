@@ -6,10 +6,13 @@
         ),
         partition_by="(toDate(as_of), tier)",
         ttl=series_ttl(),
-        settings={"merge_with_ttl_timeout": 3600},
+        settings=series_settings(),
         full_refresh=false,
         mv_on_schema_change="append_new_columns",
+        post_hook="{{ keep_storage(series_settings()) }}",
     )
 }}
 -- The only table that cannot be computed again at once: a full refresh keeps its rows.
+-- Values repeat from window to window and from scope to scope: what packs each for
+-- itself (Gorilla, DoubleDelta) hides that, and small blocks end before it.
 {{ empty_table() }}
