@@ -69,19 +69,21 @@ async def past_frame(warehouse: Warehouse, scope: Scope, as_of: datetime, known_
     async with _turn():
         moment = moment_of_frame(as_of, known_at, scope.account, scope.strategy_id)
         # What was known, once for all parts, so that they are parts of one frame.
-        edges, known = await asyncio.gather(warehouse.query(EDGES, moment), warehouse.query(KNOWN, moment))
+        edges, known, *views = await asyncio.gather(
+            warehouse.query(EDGES, moment),
+            warehouse.query(KNOWN, moment),
+            *(warehouse.query(VIEW_TEXT, {"view": f"api_frame_of_{part}", "database": "quant"}) for part in _PARTS),
+        )
         constants = {"edges": edges[0]["edges"], "known": known[0]["known"]}
-        parts = await asyncio.gather(*(_part(warehouse, part, scope, moment, constants) for part in _PARTS))
+        texts = [with_constants(view[0]["as_select"], **constants) for view in views]
+        parts = await asyncio.gather(*(_part(warehouse, text, scope, moment) for text in texts))
     return sorted((row for part in parts for row in part), key=lambda row: row["metric_name"])
 
 
-async def _part(
-    warehouse: Warehouse, part: str, scope: Scope, moment: Mapping[str, object], constants: dict[str, str]
-) -> list[dict[str, Any]]:
+async def _part(warehouse: Warehouse, text: str, scope: Scope, moment: Mapping[str, object]) -> list[dict[str, Any]]:
     async with _PARTS_AT_ONCE:
-        view = await warehouse.query(VIEW_TEXT, {"view": f"api_frame_of_{part}", "database": "quant"})
         return await warehouse.query(
-            _ROWS.format(view=with_constants(view[0]["as_select"], **constants)),
+            _ROWS.format(view=text),
             {**scope._asdict(), **moment},
             {**FRAME_SETTINGS, "max_execution_time": _SECONDS},
         )

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.defs.lineage.project import column_lineage
+from orchestration.defs.manifest import manifest
 from orchestration.settings import Settings, get_settings
 from orchestration.transform.build import build
 from tests.ports import free_port
@@ -64,5 +66,7 @@ def copy_of_built_warehouse(tmp_path_factory: pytest.TempPathFactory, state: Pat
             half.mkdir()
             with running_warehouse(half) as settings:
                 build(settings)
+                # It takes as long again, and is kept beside the manifest.
+                column_lineage(manifest())
             half.rename(template)
     shutil.copytree(template, state, symlinks=True)

@@ -1,13 +1,21 @@
 """`jangar-quant frame`: what it prints, and what it says about what does not exist."""
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
+from clickhouse_connect.driver.client import Client
 
+from api.frames import Scope
+from api.past import past_frame
+from api.warehouse import Warehouse
 from orchestration.errors import UserError
+from orchestration.settings import Settings
 from orchestration.transform.frame import Format, frame, parse_moment
+from orchestration.transform.on_demand import FRAME_SETTINGS, frames_query, moment_of_frame
 from tests.oracles.world import Order, World, after
 
 D = Decimal
@@ -56,6 +64,62 @@ def test_json_has_the_unrounded_values_of_a_strategy_given_by_name(
     printed = capsys.readouterr().out
     assert "0.333333" in printed
     assert "no_source_rows" in printed
+
+
+def test_a_scope_that_is_asked_for_alone_is_what_it_is_among_all(
+    world: World, built: Client, warehouse_settings: Settings
+) -> None:
+    alpha, beta = world.strategy("alpha"), world.strategy("beta")
+    traders = [(alpha, "paper"), (beta, "paper"), (alpha, "live")]
+    for number, (trader, account) in enumerate(traders):
+        decision = world.decision(trader, after(-40), alpaca_account_label=account)
+        world.order(Order("buy", D(3), D(10 + number), after(-30), account, decision=decision, fee=D("0.1")))
+        world.order(Order("sell", D(1), D(11), after(-20), account, decision=decision))
+    for minute in range(-300, 0, 10):
+        for account in ("paper", "live"):
+            world.snapshot(after(minute), D(100_000 + minute % 7), account)
+        world.quote("MU", after(minute), 10 + minute % 5)
+    world.batch()
+    world.tick()
+    known_at = datetime.now(UTC)
+    everything = world.frames(after(0), known_at)
+    scopes = {(strategy, account) for strategy, account, _ in everything}
+    assert scopes == {
+        *((str(trader), account) for trader, account in traders),
+        *(("", account) for account in ("paper", "live", "")),
+        *((str(trader), "") for trader in (alpha, beta)),
+    }
+    for strategy, account in scopes:
+        alone = built.query(
+            frames_query(built, after(0), known_at, account),
+            parameters=moment_of_frame(after(0), known_at, account, strategy),
+            settings=FRAME_SETTINGS,
+        ).named_results()
+        rows = {(row["window"], row["metric_name"]): row for row in alone}
+        assert len(rows) == 7 * 49
+        for (window, metric), row in rows.items():
+            assert row == everything[strategy, account, window][metric]
+
+    async def of_the_api(scope: Scope) -> list[dict[str, Any]]:
+        warehouse = Warehouse(warehouse_settings)
+        try:
+            return await past_frame(warehouse, scope, after(0), known_at)
+        finally:
+            await warehouse.close()
+
+    for strategy in ("", str(alpha)):
+        served = asyncio.run(of_the_api(Scope(strategy, "paper", "1h")))
+        frame_of_scope = everything[strategy, "paper", "1h"]
+        assert [row["metric_name"] for row in served] == sorted(frame_of_scope)
+        for row in served:
+            expected = frame_of_scope[row["metric_name"]]
+            assert {name: row[name] for name in ("status", "reason", "sample_count", "meta")} == {
+                name: expected[name] for name in ("status", "reason", "sample_count", "meta")
+            }
+            if expected["value"] is None:
+                assert row["value"] is None
+            else:
+                assert row["value"] == pytest.approx(expected["value"], abs=0.005, rel=1e-6)
 
 
 @pytest.mark.slow

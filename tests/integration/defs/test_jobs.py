@@ -250,6 +250,7 @@ def test_an_unknown_table_is_refused(dagster_lab: DagsterLab, name: str) -> None
         dagster_lab.run("resync_mirror", {"copy_tables_again": {"tables": [name]}})
 
 
+@pytest.mark.slow
 def test_a_build_of_everything_ends_in_the_same_ledger(dagster_lab: DagsterLab) -> None:
     lab = dagster_lab
     ledger = (
