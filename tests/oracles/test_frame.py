@@ -89,7 +89,8 @@ def test_a_scope_that_is_asked_for_alone_is_what_it_is_among_all(
         *(("", account) for account in ("paper", "live", "")),
         *((str(trader), "") for trader in (alpha, beta)),
     }
-    for strategy, account in scopes:
+    # One of each kind.
+    for strategy, account in [(str(alpha), "paper"), ("", "paper"), (str(alpha), ""), ("", "")]:
         alone = built.query(
             frames_query(built, after(0), known_at, account),
             parameters=moment_of_frame(after(0), known_at, account, strategy),
@@ -100,16 +101,17 @@ def test_a_scope_that_is_asked_for_alone_is_what_it_is_among_all(
         for (window, metric), row in rows.items():
             assert row == everything[strategy, account, window][metric]
 
-    async def of_the_api(scope: Scope) -> list[dict[str, Any]]:
+    asked = [Scope("", "paper", "1h"), Scope(str(alpha), "paper", "1h")]
+
+    async def of_the_api() -> list[list[dict[str, Any]]]:
         warehouse = Warehouse(warehouse_settings)
         try:
-            return await past_frame(warehouse, scope, after(0), known_at)
+            return [await past_frame(warehouse, scope, after(0), known_at) for scope in asked]
         finally:
             await warehouse.close()
 
-    for strategy in ("", str(alpha)):
-        served = asyncio.run(of_the_api(Scope(strategy, "paper", "1h")))
-        frame_of_scope = everything[strategy, "paper", "1h"]
+    for scope, served in zip(asked, asyncio.run(of_the_api()), strict=True):
+        frame_of_scope = everything[scope]
         assert [row["metric_name"] for row in served] == sorted(frame_of_scope)
         for row in served:
             expected = frame_of_scope[row["metric_name"]]
