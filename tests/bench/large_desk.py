@@ -1,5 +1,7 @@
 """A desk of many strategy-accounts, in the product as `make up` starts it."""
 
+import urllib.request
+
 from orchestration.desk.roster import copies
 from tests.e2e.running import RunningUp
 from tests.waiting import wait_for
@@ -22,6 +24,8 @@ def start_large_desk(up: RunningUp, count: int) -> None:
     ]
 
     def is_configured() -> bool:
+        # A client says on standard error that nobody answers yet.
+        urllib.request.urlopen(f"http://127.0.0.1:{up.ports['JANGAR_QUANT_WAREHOUSE_PORT']}/ping", timeout=1).close()
         with up.warehouse() as warehouse:
             if warehouse.command("select count() from quant.account_settings") == 0:
                 return False

@@ -57,8 +57,8 @@ def sum_up(client: Client) -> dict[str, float]:
     return seconds
 
 
-def add_fills(client: Client, fills: int, accounts: int, calendar: str = "XNYS") -> None:
-    """Fills of all accounts, evenly over the trading time of the last sessions."""
+def add_fills(client: Client, fills: int, accounts: int, calendar: str = "XNYS", instruments: int = SYMBOLS) -> None:
+    """Fills of all accounts, each in that many instruments, evenly over the trading time of the last sessions."""
     opens, lengths = client.query(
         "SELECT toUnixTimestamp(opens_at), toUnixTimestamp64Milli(closes_at) - toUnixTimestamp64Milli(opens_at)"
         f" FROM quant.trading_session WHERE calendar = '{calendar}' AND closes_at < now()"
@@ -72,7 +72,8 @@ def add_fills(client: Client, fills: int, accounts: int, calendar: str = "XNYS")
             "toDecimal128(1 + cityHash64(number, 'q') % 900, 9) AS qty, "
             "toDecimal128(10 + (cityHash64(number, 'p') % 100000) / 1000, 12) AS paid "
             "SELECT leftPad(toString(number), 12, '0'), generateUUIDv4(number), toString(number), concat('a', owner), "
-            f"concat('s', owner), concat('K', toString(cityHash64(number, 'k') % {SYMBOLS})), "
+            "concat('s', owner), concat('K', toString("
+            f"(cityHash64(owner) + cityHash64(number, 'k') % {instruments}) % {SYMBOLS})), "
             "if(cityHash64(number, 's') % 2 = 0, 'buy', 'sell'), "
             "toDateTime64(opens[1 + toUInt32(floor(place))], 6, 'UTC') "
             f"+ toIntervalMillisecond(toInt64((place - floor(place)) * {max(lengths)})), number, qty, paid, "

@@ -1,8 +1,8 @@
 """Bench of the tiers: what a tick of each costs at many strategy-accounts, beside peers that loop over the same series.
 
 Runs its own ClickHouse in a temporary directory: `python -m tests.bench.tiers --fills 5000000 --accounts 200`. Each
-account has one strategy and 100 instruments on a market that is always open, its fills and a snapshot every five
-minutes over the last 20 days, and every instrument is quoted every second.
+account has one strategy and 100 instruments, or `--instruments`, on a market that is always open, its fills and a
+snapshot every five minutes over the last 20 days, and every instrument is quoted every second.
 """
 
 import argparse
@@ -111,11 +111,11 @@ def percentile(values: list[float], share: float) -> float:
     return statistics.quantiles(values, n=100, method="inclusive")[int(share * 100) - 1]
 
 
-def fill(client: Client, fills: int, accounts: int) -> None:
+def fill(client: Client, fills: int, accounts: int, instruments: int = SYMBOLS) -> None:
     """A ledger of that many fills, its rollups, and a market to value it by."""
     client.command("TRUNCATE TABLE quant.account_settings")
     client.command("INSERT INTO quant.account_settings (account, calendar, benchmark) VALUES ('*', '24/7', 'K0')")
-    add_fills(client, fills, accounts, "24/7")
+    add_fills(client, fills, accounts, "24/7", instruments)
     extend(client)
     trades = (
         "SELECT (SELECT intDiv(max(revision), 2) FROM quant.trade WHERE account = '') "
@@ -128,9 +128,9 @@ def fill(client: Client, fills: int, accounts: int) -> None:
         refresh(client, view)
 
 
-def measure(client: Client, fills: int, accounts: int, ticks: int, table: Table) -> None:
+def measure(client: Client, fills: int, accounts: int, instruments: int, ticks: int, table: Table) -> None:
     """Fill the warehouse and time the tiers; a row of the table each."""
-    fill(client, fills, accounts)
+    fill(client, fills, accounts, instruments)
     light: list[float] = []
     rows: list[int] = []
     for _ in range(ticks):
@@ -217,12 +217,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fills", type=int, default=500_000)
     parser.add_argument("--accounts", type=int, default=100)
+    parser.add_argument("--instruments", type=int, default=SYMBOLS, help=f"of each account, up to {SYMBOLS}")
     parser.add_argument("--ticks", type=int, default=20)
     arguments = parser.parse_args()
-    table = Table("what", "measured", title=f"{arguments.fills:,} fills, {arguments.accounts} strategy-accounts")
+    table = Table(
+        "what",
+        "measured",
+        title=f"{arguments.fills:,} fills, {arguments.accounts} strategy-accounts,"
+        f" {arguments.instruments} instruments each",
+    )
     try:
         with built_warehouse() as warehouse, warehouse.client() as client:
-            measure(client, arguments.fills, arguments.accounts, arguments.ticks, table)
+            measure(client, arguments.fills, arguments.accounts, arguments.instruments, arguments.ticks, table)
     finally:
         # Also what was measured before a failure.
         Console().print(table)
