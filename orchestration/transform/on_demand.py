@@ -78,14 +78,12 @@ def frames_query(
         # The engine's own words for a warehouse without the project.
         client.command(f"describe table {database}.{view}")
     moment = moment_of_frame(as_of, known_at, account)
-    constants = {"edges": EDGES, "known": KNOWN}
-    # Views of earlier versions read for themselves what was known.
-    found = {
-        name: client.query(query, parameters=moment).result_rows[0][0]
-        for name, query in constants.items()
-        if re.search(_PARAMETER % name, text[0][0])
-    }
-    return with_constants(text[0][0], **found)
+    edges, known = (
+        # Of the same version of the formulas.
+        client.query(query.replace("quant.", f"{database}."), parameters=moment).result_rows[0][0]
+        for query in (EDGES, KNOWN)
+    )
+    return with_constants(text[0][0], edges=edges, known=known)
 
 
 def moment_of_frame(
