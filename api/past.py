@@ -74,6 +74,9 @@ async def past_frame(warehouse: Warehouse, scope: Scope, as_of: datetime, known_
             warehouse.query(EDGES, moment), warehouse.query(KNOWN, moment), warehouse.query(_TEXTS, {"views": _PARTS})
         )
         constants = {"edges": edges[0]["edges"], "known": known[0]["known"]}
+        if constants["edges"] == "[]":
+            # Nothing had happened by then.
+            return []
         texts = {view["name"]: with_constants(view["as_select"], **constants) for view in views}
         parts = await asyncio.gather(*(_part(warehouse, texts[part], scope, moment) for part in _PARTS))
     return sorted((row for part in parts for row in part), key=lambda row: row["metric_name"])
