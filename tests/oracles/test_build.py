@@ -37,6 +37,7 @@ def test_an_unchanged_project_is_not_built_again_and_a_missing_view_is(
     # As a build that was killed leaves them.
     assert "Disabled" not in _states(built)
     built.command("drop view quant.api_accounts")
+    built.command("create view quant.api_metric_frame as select 1 as left_by_an_earlier_version")
     # As the series of an earlier version was stored.
     built.command("alter table quant.quant_metrics_series modify column value codec(Gorilla, ZSTD(1))")
     events: list[NodeEvent] = []
@@ -54,6 +55,7 @@ def test_an_unchanged_project_is_not_built_again_and_a_missing_view_is(
     assert events[0].status == "started"
     assert {event.total for event in events} == {events[0].total}
     assert built.command("exists view quant.api_accounts") == 1
+    assert built.command("exists view quant.api_metric_frame") == 0
     codec = "select compression_codec from system.columns where table = 'quant_metrics_series' and name = 'value'"
     assert built.command(codec) == "CODEC(Delta(8), ZSTD(3))"
     _keep_still(built)
