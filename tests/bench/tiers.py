@@ -47,6 +47,7 @@ MEDIUM = (
 HEAVY = ("live_coverage_refresh", "latest_heavy_refresh")
 SERIES = {"light": "series_light_refresh", "medium": "series_medium_refresh", "heavy": "series_heavy_refresh"}
 SNAPSHOT_SECONDS = 300
+SNAPSHOTS_PER_BATCH = 500_000
 # The functions that a notebook calls for the same risk set.
 EMPYRICAL: tuple[Callable[[np.ndarray], float], ...] = (
     empyrical.annual_volatility,
@@ -80,7 +81,8 @@ def add_market(client: Client, accounts: int) -> None:
         f" SELECT generateUUIDv4(number), concat('a', toString(number % {accounts})) AS account,"
         f" toDateTime64(now(), 6, 'UTC') - toIntervalSecond({SNAPSHOT_SECONDS} * intDiv(number, {accounts})) AS at,"
         " toDecimal128(1e6 + 1e3 * sin(number) + cityHash64(number) % 10000, 12), toDecimal128(1e5, 12),"
-        " toUnixTimestamp64Milli(toDateTime64(at, 3)) - toUnixTimestamp64Milli(toDateTime64('2000-01-01', 3, 'UTC')), 1"
+        " toUnixTimestamp64Milli(toDateTime64(at, 3)) - toUnixTimestamp64Milli(toDateTime64('2000-01-01', 3, 'UTC')),"
+        f" 1 + intDiv(number, {SNAPSHOTS_PER_BATCH})"
         f" FROM numbers({accounts * count})"
     )
     quote(client, 7200)
@@ -124,8 +126,12 @@ def fill(client: Client, fills: int, accounts: int, instruments: int = SYMBOLS) 
     repeat(client, "trade_refresh", lambda: client.command(trades) == 1)
     sum_up(client)
     add_market(client, accounts)
-    for view in ("equity_minute_refresh", "symbol_hour_refresh"):
-        refresh(client, view)
+    behind = (
+        "SELECT (SELECT max(revision) FROM quant.equity_minute WHERE account = '')"
+        " < (SELECT max(applied) FROM quant.position_snapshot_fact)"
+    )
+    repeat(client, "equity_minute_refresh", lambda: client.command(behind) == 1)
+    refresh(client, "symbol_hour_refresh")
 
 
 def measure(client: Client, fills: int, accounts: int, instruments: int, ticks: int, table: Table) -> None:
